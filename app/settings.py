@@ -1,0 +1,108 @@
+"""Settings: from the environment and `.env`, each with a default that runs on one machine.
+
+What an operator switches while the program runs (mode, policy, schedule) is in the store instead:
+see store.switches.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+LOCAL_BASE_MODEL = "smollm2-135m-instruct"
+LOCAL_EMBEDDING_MODEL = "multilingual-e5-small"
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message names it, its value and the way out."""
+
+
+class Settings(BaseSettings):
+    """Everything that is decided before the program starts."""
+
+    model_config = SettingsConfigDict(env_prefix="NOD_", env_file=".env", extra="ignore")
+
+    home: Path = Field(default=Path.home() / ".nod", description="The data folder.")
+    host: str = Field(default="127.0.0.1", description="Where the web server listens.")
+    port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str | None = Field(default=None, description="How customers reach the web server.")
+    sample: bool = Field(default=True, description="Load the sample shop at the first start.")
+    log_level: str = Field(default="info")
+    log_json: bool = Field(default=False, description="Logs as JSON lines, for machines.")
+
+    database_url: str | None = Field(default=None, description="PostgreSQL, or SQLite elsewhere.")
+    chroma_url: str | None = Field(default=None, description="A Chroma server; none: on disk.")
+
+    model_base_url: str | None = Field(
+        default=None, description="Any OpenAI-compatible endpoint; none: our own model server."
+    )
+    model_api_key: SecretStr = Field(default=SecretStr("none"))
+    base_model: str = Field(default=LOCAL_BASE_MODEL)
+    model_timeout_s: float = Field(default=60.0, gt=0)
+    trainer_base_url: str | None = Field(default=None, description="Default: model_base_url.")
+    trainer_api_key: SecretStr | None = Field(default=None)
+    embedding_base_url: str | None = Field(default=None, description="Default: model_base_url.")
+    embedding_api_key: SecretStr | None = Field(default=None)
+    embedding_model: str = Field(default=LOCAL_EMBEDDING_MODEL)
+    model_engine: str = Field(default="llama", pattern="^(llama|stub)$")
+
+    telegram_token: SecretStr | None = Field(default=None)
+    telegram_base_url: str = Field(default="https://api.telegram.org")
+
+    context_chunks: int = Field(default=3, ge=1, le=20)
+    context_tokens: int = Field(default=400, ge=50, description="Budget of the context.")
+    history_tokens: int = Field(default=300, ge=0, description="Budget of the history.")
+    approved_similarity: float = Field(
+        default=0.93, ge=0, le=1, description="From here a question is the approved one."
+    )
+
+    gate_min_items: int = Field(default=8, ge=1, description="Fewer hold-out items: no promotion.")
+    gate_confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    holdout_share: float = Field(default=0.2, gt=0, lt=0.9)
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        try:
+            backend = make_url(url).get_backend_name()
+        except ArgumentError:
+            backend = "?"
+        if backend not in ("sqlite", "postgresql"):
+            raise ValueError("give sqlite+aiosqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
+        return url
+
+    @model_validator(mode="after")
+    def _resolve_home(self) -> Self:
+        self.home = self.home.expanduser().resolve()
+        return self
+
+    @property
+    def store_url(self) -> str:
+        return self.database_url or f"sqlite+aiosqlite:///{self.home / 'nod.db'}"
+
+    @property
+    def runs_model_server(self) -> bool:
+        """Whether the model server is a child of this program."""
+        return self.model_base_url is None
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings as the environment has them.
+
+    Raises:
+        SettingsError: names every wrong setting, its value and what it should be.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"  NOD_{'_'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        ]
+        raise SettingsError("Some settings are wrong:\n" + "\n".join(lines)) from None

@@ -1,0 +1,68 @@
+"""The rows that all rooms share, their migrations, and the database that holds them."""
+
+from store.base import Base, utc_now
+from store.conversation import (
+    Conversation,
+    Reply,
+    ReplyStatus,
+    Review,
+    Role,
+    Turn,
+    TurnState,
+    Verdict,
+    Way,
+    conversation_id,
+)
+from store.database import Database
+from store.document import Chunk, ChunkKind, Document, DocumentKind
+from store.learning import (
+    Dataset,
+    EvaluationItem,
+    Example,
+    ModelVersion,
+    Run,
+    RunEvent,
+    RunState,
+    Split,
+    Stage,
+)
+from store.people import AuditEntry, Lease, Mask, Setting, User, UserRole
+from store.switches import Mode, Policy, Switches
+
+__all__ = [
+    "AuditEntry",
+    "Base",
+    "Chunk",
+    "ChunkKind",
+    "Conversation",
+    "Database",
+    "Dataset",
+    "Document",
+    "DocumentKind",
+    "EvaluationItem",
+    "Example",
+    "Lease",
+    "Mask",
+    "Mode",
+    "ModelVersion",
+    "Policy",
+    "Reply",
+    "ReplyStatus",
+    "Review",
+    "Role",
+    "Run",
+    "RunEvent",
+    "RunState",
+    "Setting",
+    "Split",
+    "Stage",
+    "Switches",
+    "Turn",
+    "TurnState",
+    "User",
+    "UserRole",
+    "Verdict",
+    "Way",
+    "conversation_id",
+    "utc_now",
+]

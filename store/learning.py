@@ -1,0 +1,202 @@
+"""Datasets, the runs that train on them, and the model versions that come out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.base import Base, utc_now
+
+
+class Split(StrEnum):
+    """Which side of a dataset an example is on."""
+
+    train = "train"
+    holdout = "holdout"
+
+
+class RunState(StrEnum):
+    """How far a run has come; each step moves it on by what the database says."""
+
+    collecting = "collecting"  # examples are gathered, redacted and frozen
+    uploading = "uploading"  # the dataset is frozen; its files go to the trainer
+    training = "training"  # a job exists, or is being created
+    evaluating = "evaluating"  # the candidate answers the hold-out beside the live model
+    deciding = "deciding"  # every answer is in; the gate speaks
+    promoted = "promoted"  # ended: the candidate is live
+    refused = "refused"  # ended: the candidate is not better, or too little is known
+    skipped = "skipped"  # ended: there was nothing new to learn
+    failed = "failed"  # ended: `error` says why
+    cancelled = "cancelled"  # ended: a person stopped it
+
+    @property
+    def is_final(self) -> bool:
+        return self in _FINAL_STATES
+
+
+_FINAL_STATES = frozenset(
+    {RunState.promoted, RunState.refused, RunState.skipped, RunState.failed, RunState.cancelled}
+)
+
+
+class Stage(StrEnum):
+    """What a model version is to the customers."""
+
+    candidate = "candidate"  # trained; nobody sees it
+    canary = "canary"  # a share of the conversations sees it
+    live = "live"  # everybody sees it
+    retired = "retired"  # was live, or never got there
+
+
+class Dataset(Base):
+    """A frozen, versioned set of examples."""
+
+    __tablename__ = "dataset"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(unique=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    """Of all lines in their order: the same rows give the same hash."""
+    recipe: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    train_count: Mapped[int]
+    holdout_count: Mapped[int]
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What was redacted, left out and counted on the way."""
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Example(Base):
+    """One line of a dataset, and the reply that it came from."""
+
+    __tablename__ = "example"
+    __table_args__ = (UniqueConstraint("dataset_id", "split", "seq"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))
+    split: Mapped[Split]
+    seq: Mapped[int]
+    line: Mapped[str] = mapped_column(Text)
+    """The JSON line as it goes to the trainer, in OpenAI's chat format."""
+    question: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text)
+    reply_id: Mapped[int | None] = mapped_column(ForeignKey("reply.id", ondelete="SET NULL"))
+    conversation_id: Mapped[str] = mapped_column(String(32), index=True)
+
+
+class Run(Base):
+    """One retrain, from the examples to the verdict."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        # One run at a time, whoever asks for it.
+        Index(
+            "uq_run_active",
+            "is_active",
+            unique=True,
+            sqlite_where=text("is_active"),
+            postgresql_where=text("is_active"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[RunState] = mapped_column(default=RunState.collecting)
+    is_active: Mapped[bool] = mapped_column(default=True)
+    trigger: Mapped[str] = mapped_column(String(32))
+    """schedule, count, console, command."""
+    requested_by: Mapped[str] = mapped_column(String(64), default="")
+    base_model: Mapped[str] = mapped_column(String(255))
+    hyperparameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    dataset_id: Mapped[int | None] = mapped_column(ForeignKey("dataset.id"))
+    training_file_id: Mapped[str | None] = mapped_column(String(128))
+    validation_file_id: Mapped[str | None] = mapped_column(String(128))
+    job_id: Mapped[str | None] = mapped_column(String(128))
+    job_status: Mapped[str | None] = mapped_column(String(32))
+    tuned_model: Mapped[str | None] = mapped_column(String(255))
+    trained_tokens: Mapped[int | None]
+    verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What the gate saw and decided: scores, intervals, reasons, per mode."""
+    error: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Failed tries of the present step."""
+    due_at: Mapped[datetime] = mapped_column(default=utc_now)
+    claimed_by: Mapped[str | None] = mapped_column(String(64))
+    claimed_until: Mapped[datetime | None]
+    cancel_asked_by: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+    ended_at: Mapped[datetime | None]
+
+
+class RunEvent(Base):
+    """Something that happened in a run: the provider's events and our own."""
+
+    __tablename__ = "run_event"
+    __table_args__ = (UniqueConstraint("run_id", "provider_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    provider_id: Mapped[str | None] = mapped_column(String(128))
+    level: Mapped[str] = mapped_column(String(16), default="info")
+    message: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """For metrics: step, train_loss, valid_loss and the like."""
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class EvaluationItem(Base):
+    """One answer given in an evaluation, with its scores: an evaluation goes on after a crash."""
+
+    __tablename__ = "evaluation_item"
+    __table_args__ = (UniqueConstraint("run_id", "arm", "mode", "item"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    arm: Mapped[str] = mapped_column(String(16))
+    """live, candidate, or off_topic for the questions that fit the threshold."""
+    mode: Mapped[str] = mapped_column(String(16))
+    item: Mapped[int]
+    """The example's place in the hold-out, or the question's in the off-topic list."""
+    question: Mapped[str] = mapped_column(Text)
+    reference: Mapped[str] = mapped_column(Text, default="")
+    output: Mapped[str] = mapped_column(Text)
+    way: Mapped[str] = mapped_column(String(16))
+    scores: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """chrf 0-100, similarity -1 to 1, mean_logprob, agreement."""
+    prompt_tokens: Mapped[int | None]
+    completion_tokens: Mapped[int | None]
+    total_ms: Mapped[float | None]
+
+
+class ModelVersion(Base):
+    """A tuned model that we serve, served or may serve."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (
+        Index(
+            "uq_model_version_live",
+            "stage",
+            unique=True,
+            sqlite_where=text("stage = 'live'"),
+            postgresql_where=text("stage = 'live'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(String(255), unique=True)
+    """Its name at the provider, such as ft:smollm2-135m-instruct:nod:shop:abc123."""
+    base_model: Mapped[str] = mapped_column(String(255))
+    stage: Mapped[Stage] = mapped_column(default=Stage.candidate)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="SET NULL"))
+    dataset_id: Mapped[int | None] = mapped_column(ForeignKey("dataset.id", ondelete="SET NULL"))
+    sure_logprob: Mapped[float | None]
+    """Sure at or above this mean token log-probability; fitted for this version."""
+    sure_agreement: Mapped[float | None]
+    """And at or above this agreement with what was retrieved."""
+    scores: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    promoted_at: Mapped[datetime | None]
+    retired_at: Mapped[datetime | None]

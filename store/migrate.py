@@ -1,0 +1,57 @@
+"""Brings a database to the form that this version of Nod works with."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, create_engine, make_url
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class DatabaseTooNewError(RuntimeError):
+    """A newer version of Nod has written this database."""
+
+
+async def migrate(url: str) -> None:
+    """Run every migration that is missing; safe to call at each start.
+
+    Raises:
+        DatabaseTooNewError: the database knows a migration that this program does not.
+    """
+    await asyncio.to_thread(migrate_now, url)
+
+
+def migrate_now(url: str) -> None:
+    """As `migrate`, for callers without an event loop."""
+    sync_url = _sync_url(url)
+    config = Config(attributes={"url": sync_url})
+    config.set_main_option("script_location", str(MIGRATIONS))
+    _refuse_newer(sync_url, ScriptDirectory.from_config(config))
+    command.upgrade(config, "head")
+
+
+def _sync_url(url: str) -> URL:
+    """The URL for a plain driver: psycopg is both, aiosqlite is not."""
+    parsed = make_url(url)
+    return parsed.set(drivername="sqlite") if parsed.get_backend_name() == "sqlite" else parsed
+
+
+def _refuse_newer(url: URL, script: ScriptDirectory) -> None:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+    known = {revision.revision for revision in script.walk_revisions()}
+    if current is not None and current not in known:
+        shown = url.render_as_string(hide_password=True)
+        raise DatabaseTooNewError(
+            f"the database {shown} is at revision {current!r}, which this version of Nod does not "
+            f"know: it was written by a newer one. Start that version, or restore the backup that "
+            f"was made before it ran."
+        )
