@@ -26,7 +26,7 @@ from store.learning import (
     Split,
     Stage,
 )
-from store.people import AuditEntry, Lease, Mask, Setting, User, UserRole
+from store.people import AuditEntry, Lease, Login, Mask, Setting, User, UserRole
 from store.switches import Mode, Policy, Switches
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "EvaluationItem",
     "Example",
     "Lease",
+    "Login",
     "Mask",
     "Mode",
     "ModelVersion",
