@@ -200,6 +200,8 @@ class Reply(Base):
     completion_tokens: Mapped[int | None]
     first_token_ms: Mapped[float | None]
     total_ms: Mapped[float | None]
+    phrasings: Mapped[list[str]] = mapped_column(default=list)
+    """Other ways to ask the same that came with an imported pair, for the reviewer to approve."""
 
     # Its delivery.
     attempts: Mapped[int] = mapped_column(default=0)

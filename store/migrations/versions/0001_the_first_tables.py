@@ -373,6 +373,7 @@ def upgrade() -> None:
         sa.Column("completion_tokens", sa.Integer(), nullable=True),
         sa.Column("first_token_ms", sa.Double(), nullable=True),
         sa.Column("total_ms", sa.Double(), nullable=True),
+        sa.Column("phrasings", sa.JSON(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("claimed_by", sa.String(length=64), nullable=True),
