@@ -1,0 +1,235 @@
+"""The people who may enter: argon2 passwords, roles, and a door that tires of guesses."""
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from store import AuditEntry, Database, Login, User, UserRole, utc_now
+
+MIN_PASSWORD = 8
+FREE_FAILURES = 5
+"""So many wrong passwords cost nothing; each further one doubles the wait."""
+MAX_WAIT_S = 900.0
+MAX_DOORS = 10_000
+"""Names and addresses that are remembered: the oldest are forgotten first."""
+
+_hasher = PasswordHasher()  # RFC 9106's low-memory choice: argon2id, 64 MiB, 3 passes
+# What the password of an unknown user is checked against, so that both take the same time.
+_nobody = _hasher.hash(secrets.token_hex())
+
+
+class UserError(ValueError):
+    """The user cannot be made or changed so; the message says why."""
+
+
+class LoginError(Exception):
+    """The door stays shut.
+
+    `retry_after_s` says how long, when there were too many failures; none when it was a wrong
+    name or password (it is not said which).
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Door:
+    """Checks names and passwords. Failures are counted by name and by address, in this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    async def enter(self, name: str, password: str, address: str) -> User:
+        """The user whose name and password these are; `address` is where the request came from.
+
+        Raises:
+            LoginError: wrong, disabled, or too many failures.
+        """
+        doors = (f"name {name.strip().casefold()}", f"address {address}")
+        self._refuse_hasty(doors)
+        async with self._database.read() as session:
+            user = await find_user(session, name)
+        known = user.password_hash if user is not None else _nobody
+        is_right = await asyncio.to_thread(_verify, known, password)
+        if user is None or not is_right or user.disabled_at is not None:
+            self._count_failure(doors)
+            raise LoginError("Wrong name or password.")
+        for door in doors:
+            self._failures.pop(door, None)
+        if _hasher.check_needs_rehash(user.password_hash):
+            await self._rehash(user.id, password)
+        return user
+
+    def _refuse_hasty(self, doors: tuple[str, ...]) -> None:
+        wait_s = max(self._failures.get(door, (0, 0.0))[1] for door in doors) - time.monotonic()
+        if wait_s > 0:
+            raise LoginError(
+                f"Too many failures: try again in {wait_s:.0f} s.", retry_after_s=wait_s
+            )
+
+    def _count_failure(self, doors: tuple[str, ...]) -> None:
+        for door in doors:
+            count = self._failures.pop(door, (0, 0.0))[0] + 1
+            over = min(count - FREE_FAILURES, 20)
+            wait_s = min(MAX_WAIT_S, 2.0**over) if over > 0 else 0.0
+            self._failures[door] = (count, time.monotonic() + wait_s)
+        while len(self._failures) > MAX_DOORS:
+            self._failures.popitem(last=False)
+
+    async def _rehash(self, user_id: int, password: str) -> None:
+        fresh = await asyncio.to_thread(_hasher.hash, password)
+        async with self._database.write() as session:
+            user = await session.get(User, user_id)
+            if user is not None:
+                user.password_hash = fresh
+
+
+def _verify(known: str, password: str) -> bool:
+    try:
+        return _hasher.verify(known, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+async def find_user(session: AsyncSession, name: str) -> User | None:
+    """The user of that name; upper and lower case are the same."""
+    return await session.scalar(select(User).where(func.lower(User.name) == name.strip().lower()))
+
+
+async def get_user(session: AsyncSession, name: str) -> User:
+    """As `find_user`.
+
+    Raises:
+        UserError: there is none.
+    """
+    user = await find_user(session, name)
+    if user is None:
+        raise UserError(f"there is no user {name!r}; `nod users list` shows them")
+    return user
+
+
+async def add_user(
+    database: Database, name: str, password: str, role: UserRole, *, who: str
+) -> User:
+    """Make a user.
+
+    Raises:
+        UserError: the name is taken or unusable, or the password too short.
+    """
+    name = name.strip()
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise UserError(f"the name {name!r} needs 1 to 64 printable characters")
+    hashed = await hash_password(password)
+    async with database.write() as session:
+        if await find_user(session, name):
+            raise UserError(f"there is a user {name!r} already")
+        user = User(name=name, password_hash=hashed, role=role)
+        session.add(user)
+        _log(session, who, "add_user", name, role=role)
+    return user
+
+
+async def hash_password(password: str) -> str:
+    """Its argon2id hash, made off the event loop (about 50 ms).
+
+    Raises:
+        UserError: it is too short.
+    """
+    if len(password) < MIN_PASSWORD:
+        raise UserError(f"the password needs at least {MIN_PASSWORD} characters")
+    return await asyncio.to_thread(_hasher.hash, password)
+
+
+async def set_password(database: Database, name: str, password: str, *, who: str) -> None:
+    """Change it, and end the user's stays in the console.
+
+    Raises:
+        UserError: there is no such user, or the password is too short.
+    """
+    hashed = await hash_password(password)
+    async with database.write() as session:
+        user = await get_user(session, name)
+        user.password_hash = hashed
+        await _end_logins(session, user)
+        _log(session, who, "set_password", user.name)
+
+
+async def set_role(session: AsyncSession, name: str, role: UserRole, *, who: str) -> User:
+    """Give a user another role.
+
+    Raises:
+        UserError: there is no such user, or it is the last owner.
+    """
+    user = await get_user(session, name)
+    if role is not UserRole.owner:
+        await _keep_an_owner(session, user)
+    _log(session, who, "set_role", user.name, before=user.role, after=role)
+    user.role = role
+    return user
+
+
+async def set_disabled(session: AsyncSession, name: str, is_disabled: bool, *, who: str) -> User:
+    """Shut a user out and end the stays in the console, or let the user in again.
+
+    Raises:
+        UserError: there is no such user, or it is the last owner.
+    """
+    user = await get_user(session, name)
+    if is_disabled:
+        await _keep_an_owner(session, user)
+        await _end_logins(session, user)
+    user.disabled_at = utc_now() if is_disabled else None
+    _log(session, who, "disable_user" if is_disabled else "enable_user", user.name)
+    return user
+
+
+async def link_telegram(
+    session: AsyncSession, name: str, telegram_id: int | None, *, who: str
+) -> User:
+    """Tell which Telegram account is the user's: held drafts and `/mode` work from there.
+
+    Raises:
+        UserError: there is no such user, or the account is another user's.
+    """
+    user = await get_user(session, name)
+    if telegram_id is not None:
+        other = await session.scalar(select(User).where(User.telegram_id == telegram_id))
+        if other is not None and other.id != user.id:
+            raise UserError(f"the Telegram account {telegram_id} belongs to {other.name!r}")
+    user.telegram_id = telegram_id
+    _log(session, who, "link_telegram", user.name)
+    return user
+
+
+async def ensure_owner(database: Database, *, who: str = "nod") -> str | None:
+    """Make the user `owner` where there is no user yet; its new password, to be shown once."""
+    async with database.read() as session:
+        if await session.scalar(select(func.count(User.id))):
+            return None
+    password = secrets.token_urlsafe(12)
+    await add_user(database, "owner", password, UserRole.owner, who=who)
+    return password
+
+
+async def _keep_an_owner(session: AsyncSession, user: User) -> None:
+    others = select(func.count(User.id)).where(
+        User.role == UserRole.owner, User.disabled_at.is_(None), User.id != user.id
+    )
+    if user.role is UserRole.owner and not await session.scalar(others):
+        raise UserError(f"{user.name!r} is the last owner; make another one first")
+
+
+async def _end_logins(session: AsyncSession, user: User) -> None:
+    await session.execute(delete(Login).where(Login.user_id == user.id))
+
+
+def _log(session: AsyncSession, who: str, action: str, name: str, **detail: str) -> None:
+    session.add(AuditEntry(who=who, action=action, detail={"user": name, **detail}))
