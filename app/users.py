@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -20,8 +21,6 @@ MAX_DOORS = 10_000
 """Names and addresses that are remembered: the oldest are forgotten first."""
 
 _hasher = PasswordHasher()  # RFC 9106's low-memory choice: argon2id, 64 MiB, 3 passes
-# What the password of an unknown user is checked against, so that both take the same time.
-_nobody = _hasher.hash(secrets.token_hex())
 
 
 class UserError(ValueError):
@@ -57,7 +56,7 @@ class Door:
         self._refuse_hasty(doors)
         async with self._database.read() as session:
             user = await find_user(session, name)
-        known = user.password_hash if user is not None else _nobody
+        known = user.password_hash if user is not None else None
         is_right = await asyncio.to_thread(_verify, known, password)
         if user is None or not is_right or user.disabled_at is not None:
             self._count_failure(doors)
@@ -92,11 +91,17 @@ class Door:
                 user.password_hash = fresh
 
 
-def _verify(known: str, password: str) -> bool:
+def _verify(known: str | None, password: str) -> bool:
     try:
-        return _hasher.verify(known, password)
+        return _hasher.verify(known or _nobody(), password)
     except (VerificationError, InvalidHashError):
         return False
+
+
+@cache
+def _nobody() -> str:
+    """What the password of an unknown user is checked against, to take as long as another."""
+    return _hasher.hash(secrets.token_hex())
 
 
 async def find_user(session: AsyncSession, name: str) -> User | None:
