@@ -1,0 +1,154 @@
+"""`python -m modelserver`: OpenAI's API on this machine."""
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# Idle OpenMP threads (embeddings) sleep instead of spinning on cores that others need. Read
+# once, when the library is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+_BUILT_IN = "smollm2-135m-instruct"
+_KEYS = "MODELSERVER_API_KEYS"
+
+_EXAMPLES = """
+examples:
+  python -m modelserver --data ~/models
+      the built-in SmolLM2-135M-Instruct and multilingual-e5-small on http://127.0.0.1:8100/v1
+  python -m modelserver --data ~/models --base Qwen/Qwen2.5-0.5B-Instruct-GGUF:qwen2.5-0.5b-instruct-q8_0.gguf
+      another base model: a Hugging Face id or a GGUF file
+  python -m modelserver --data ~/models --alias gpt-3.5-turbo=smollm2-135m-instruct
+      for programs that ask for a model by another name
+  MODELSERVER_API_KEYS=sk-one,sk-two python -m modelserver --host 0.0.0.0 --data /srv/models
+      for others on the network, with a key
+
+point a program at it:
+  OPENAI_BASE_URL=http://127.0.0.1:8100/v1 OPENAI_API_KEY=none python your_program.py
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m modelserver",
+        description="OpenAI's API (chat, embeddings, files, fine-tuning) on this machine.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="DIR", help="folder for all that is kept")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=8100, help="0 takes a free one (default: %(default)s)")
+    add(
+        "--base", action="append", metavar="NAME_OR_PATH", help=f"base model (default: {_BUILT_IN})"
+    )
+    add("--alias", action="append", default=[], metavar="NAME=MODEL", help="another name")
+    add("--engine", choices=("llama", "stub"), default="llama", help="stub: no weights, for tests")
+    add("--api-key", action="append", default=[], metavar="KEY", help=f"or {_KEYS}=KEY,KEY")
+    add("--slots", type=int, default=4, help="answers at a time (default: %(default)s)")
+    add("--queue", type=int, default=64, help="requests that may wait (default: %(default)s)")
+    add("--context", type=int, default=4096, help="tokens of one request (default: %(default)s)")
+    add("--max-file-mb", type=int, default=512, help="largest upload (default: %(default)s)")
+    add("--stub-delay-s", type=float, default=0, help="stub: wait before each token and step")
+    add("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    keys = [*options.api_key, *filter(None, os.environ.get(_KEYS, "").split(","))]
+    if not keys and not _is_loopback(options.host):
+        parser.error(
+            f"--host {options.host} can be reached by others: give --api-key KEY or set {_KEYS}, "
+            "or listen on 127.0.0.1"
+        )
+    return serve(options, keys)
+
+
+def serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
+    """Serves until it is told to stop. Returns the exit code."""
+    from filelock import FileLock, Timeout
+
+    options.data.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(options.data / "modelserver.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _refuse(f"another server works on {options.data}: stop it, or choose another --data")
+    with lock:
+        return _serve(options, keys)
+
+
+def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
+    from modelserver.app import Settings, make_app
+    from modelserver.server import Server
+
+    os.environ["MODELSERVER_STUB_DELAY_S"] = str(options.stub_delay_s)
+    try:
+        app = make_app(
+            Settings(
+                data_dir=options.data,
+                bases=options.base or [_BUILT_IN],
+                engine=options.engine,
+                aliases=dict(map(_split_alias, options.alias)),
+                api_keys=keys,
+                slots=options.slots,
+                queue=options.queue,
+                context=options.context,
+                max_file_mb=options.max_file_mb,
+                stub_delay_s=options.stub_delay_s,
+            )
+        )
+        listener = _listen(options.host, options.port)
+    except (ValueError, OSError, RuntimeError) as error:
+        return _refuse(str(error))
+    asyncio.run(Server(app).serve(sockets=[listener]))
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise OSError(
+            f"can't listen on {host}:{port} ({error.strerror}): choose another --port, or 0"
+        ) from error
+    return listener
+
+
+def _split_alias(alias: str) -> tuple[str, str]:
+    name, equals, model = alias.partition("=")
+    if not (name and equals and model):
+        raise ValueError(f"--alias {alias}: write it as NAME=MODEL")
+    return name, model
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _refuse(reason: str) -> int:
+    print(f"modelserver: {reason}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

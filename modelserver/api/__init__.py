@@ -1,0 +1,1 @@
+"""OpenAI's wire API over HTTP, a file a resource."""

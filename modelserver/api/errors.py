@@ -1,0 +1,77 @@
+"""Every error leaves in OpenAI's shape; what nobody foresaw becomes a 500 without its details."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from modelserver.api.guard import error_response
+from modelserver.errors import ApiError, BadRequestError, NotFoundError
+
+log = logging.getLogger(__name__)
+
+
+def handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(ApiError)
+    async def show_known(_: Request, error: ApiError) -> JSONResponse:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def show_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return error_response(_explain(error))
+
+    @app.exception_handler(HTTPException)
+    async def show_http(request: Request, error: HTTPException) -> JSONResponse:
+        return error_response(_translate(request, error))
+
+    @app.exception_handler(Exception)
+    async def show_unknown(request: Request, _: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path)  # the server logs the trace
+        message = "The server met an error of its own; its log has the details."
+        return error_response(ApiError(message))
+
+
+def _explain(error: RequestValidationError) -> BadRequestError:
+    """The first key at fault, what is wrong with it, and the value where it is short."""
+    problems = error.errors()
+    if problems[0]["type"] == "json_invalid":
+        reason = problems[0].get("ctx", {}).get("error", problems[0]["msg"])
+        return BadRequestError(f"The body is not valid JSON: {reason}")
+    place = _place(problems[0], error.body)
+    # Where a key takes several types, the last is the one that says most (`auto` comes first).
+    problem = [one for one in problems if _place(one, error.body) == place][-1]
+    param = ".".join(place) or None
+    message = f"{param or 'The body'}: {problem['msg']}{_show(problem.get('input'))}"
+    return BadRequestError(message, param=param)
+
+
+def _place(problem: Any, body: Any) -> list[str]:
+    """The path of keys in the request, without the names of types that pydantic adds."""
+    place: list[str] = []
+    for part in problem["loc"][1:]:
+        if (isinstance(body, dict) and part in body) or (
+            isinstance(body, list) and isinstance(part, int) and part < len(body)
+        ):
+            body = body[part]
+        elif problem["type"] != "missing" and place:
+            continue
+        place.append(str(part))
+    return place
+
+
+def _show(value: Any) -> str:
+    shown = ascii(value) if isinstance(value, bool | int | float | str) else ""
+    return f", not {shown}" if 0 < len(shown) <= 42 else ""
+
+
+def _translate(request: Request, error: HTTPException) -> ApiError:
+    if isinstance(error.__cause__, ApiError):  # raised while the body was read
+        return error.__cause__
+    if error.status_code == 404:
+        return NotFoundError(f"Unknown request URL: {request.method} {request.url.path}")
+    known: ApiError = BadRequestError(str(error.detail))
+    known.status = error.status_code
+    return known

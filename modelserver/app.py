@@ -1,0 +1,110 @@
+"""The application: rooms from settings, and the API on top of them."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from modelserver.api import chat, completions, embeddings, files, jobs, models
+from modelserver.api.errors import handle_errors
+from modelserver.api.guard import Guard
+from modelserver.api.rooms import Rooms
+from modelserver.catalog import Catalog
+from modelserver.database import Database
+from modelserver.embedding import MODEL, E5Embedding, Embedding, StubEmbedding
+from modelserver.engine import Engine
+from modelserver.files import Files
+from modelserver.generation import Generations
+from modelserver.jobs import Jobs
+from modelserver.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+_BODY_BYTES = 16 << 20  # of a request that is no upload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the command line says."""
+
+    data_dir: Path
+    bases: Sequence[str]
+    engine: str = "llama"
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    api_keys: Sequence[str] = ()
+    slots: int = 4
+    queue: int = 64
+    context: int = 4096
+    max_file_mb: int = 512
+    stub_delay_s: float = 0
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """Raises what its rooms raise where they can't be furnished, with the way out."""
+    data_dir = settings.data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(data_dir / "modelserver.sqlite3")
+    rooms = _furnish(settings, database, data_dir)
+
+    @asynccontextmanager
+    async def live(_: FastAPI) -> AsyncIterator[None]:
+        rooms.supervisor.start()
+        yield
+        rooms.supervisor.stop()
+        rooms.generations.close()
+        rooms.engine.close()
+        database.close()
+
+    app = FastAPI(title="modelserver", version="1", lifespan=live)
+    app.state.rooms = rooms
+    app.state.max_file_bytes = settings.max_file_mb << 20
+    handle_errors(app)
+    for room in (chat, completions, embeddings, files, jobs, models):
+        app.include_router(room.router)
+    app.add_api_route("/health", _show_health)
+    app.add_middleware(
+        Guard,
+        api_keys=settings.api_keys,
+        max_bytes=_BODY_BYTES,
+        max_file_bytes=app.state.max_file_bytes,
+    )
+    return app
+
+
+def _furnish(settings: Settings, database: Database, data_dir: Path) -> Rooms:
+    engine, embedding = _choose_engine(settings, data_dir)
+    catalog = Catalog(
+        database,
+        data_dir,
+        bases=engine.bases,
+        embedding=MODEL,
+        aliases=settings.aliases,
+    )
+    stored = Files(database, data_dir / "files")
+    return Rooms(
+        files=stored,
+        jobs=Jobs(database),
+        supervisor=Supervisor(database, stored, engine, data_dir),
+        catalog=catalog,
+        engine=engine,
+        generations=Generations(engine, slots=settings.slots, queue=settings.queue),
+        embedding=embedding,
+    )
+
+
+def _choose_engine(settings: Settings, data_dir: Path) -> tuple[Engine, Embedding]:
+    if settings.engine == "stub":
+        from modelserver.engine.stub import StubEngine
+
+        return StubEngine(settings.bases, delay_s=settings.stub_delay_s), StubEmbedding()
+    from modelserver.engine.llama import LlamaEngine
+
+    engine = LlamaEngine(settings.bases, data_dir, slots=settings.slots, context=settings.context)
+    return engine, E5Embedding()
+
+
+async def _show_health() -> dict[str, str]:
+    return {"status": "ok"}

@@ -1,0 +1,122 @@
+"""The process that trains one job, whether we started it or a server that was killed did.
+
+A trainer holds a lock on its job's folder for as long as it lives, by a descriptor that it
+inherits. So a restarted server can tell whether the job is still being trained, and never
+starts it a second time.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+_NICENESS = 10
+_FEW_BYTES = 50 << 20
+# The shell notes its process id, which is the trainer's after exec, before the trainer runs.
+_LAUNCH = f'echo $$ > "$1/trainer.pid" && exec nice -n {_NICENESS} "$2" -m "$3" "$1"'
+
+
+class Trainer:
+    """`exit_code` is known once it has ended, if it was ours: negative means a signal."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes] | None) -> None:
+        self._folder = folder
+        self._process = process
+
+    @classmethod
+    def start_or_adopt(cls, folder: Path, module: str) -> "Trainer":
+        """Starts `python -m module folder`, unless such a process is still at work."""
+        lock = _lock(folder)
+        if lock is None:
+            return cls(folder, None)
+        try:
+            with (folder / "log.txt").open("ab") as log:
+                process = subprocess.Popen(
+                    ["/bin/sh", "-c", _LAUNCH, "sh", str(folder), sys.executable, module],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=_environment(),
+                    pass_fds=[lock],
+                    start_new_session=True,  # Ctrl+C in our terminal is ours to pass on
+                )
+        finally:
+            os.close(lock)
+        return cls(folder, process)
+
+    @property
+    def is_ours(self) -> bool:
+        return self._process is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode if self._process else None
+
+    def has_ended(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is not None
+        lock = _lock(self._folder)
+        if lock is not None:
+            os.close(lock)
+        return lock is not None
+
+    def send(self, number: signal.Signals) -> None:
+        """SIGTERM asks it to save a checkpoint and go, SIGKILL ends it."""
+        if not self.has_ended():
+            with contextlib.suppress(ProcessLookupError, ValueError, OSError):
+                os.kill(int((self._folder / "trainer.pid").read_text()), number)
+
+    def explain_death(self) -> str:
+        """Why it ended without saying so, in words for the person who waits for the model."""
+        log = _tail(self._folder / "log.txt")
+        free = shutil.disk_usage(self._folder).free
+        if "No space left on device" in log or free < _FEW_BYTES:
+            return (
+                f"the disk is full ({free >> 20} MB free): make room in the data folder and "
+                "create the job again"
+            )
+        if self.exit_code == -signal.SIGKILL or "out of memory" in log or "MemoryError" in log:
+            return (
+                "the trainer was killed, most often because memory ran out: close other "
+                "programs, choose a smaller batch_size or shorter examples, and create the "
+                "job again"
+            )
+        last = log.strip().rpartition("\n")[2]
+        return f"the trainer ended unexpectedly (exit code {self.exit_code}): {last or 'no log'}"
+
+
+def _lock(folder: Path) -> int | None:
+    """An open descriptor that holds the folder's lock, or None while a trainer holds it."""
+    descriptor = os.open(folder / "trainer.lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _environment() -> dict[str, str]:
+    """Idle threads sleep and one core stays free, so that customers are answered meanwhile."""
+    package_parent = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
+    threads = str(max(1, (os.cpu_count() or 2) - 1))
+    polite = {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",
+        "OMP_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    return polite | os.environ | {"PYTHONPATH": path}
+
+
+def _tail(path: Path, size: int = 4096) -> str:
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        return file.read().decode(errors="replace")
