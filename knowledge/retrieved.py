@@ -24,6 +24,8 @@ class Retrieved:
     """Fused rank score; higher is better, comparable within one query only."""
     similarity: float | None = None
     """Cosine of query and chunk, -1 to 1; none when the embedding model is away."""
+    coverage: float = 0.0
+    """Share of the query's words, each weighed by its rarity, that the chunk has: 0 to 1."""
 
     def as_source(self) -> dict[str, Any]:
         """What a reply records of it."""
