@@ -4,11 +4,14 @@ What an operator switches while the program runs (mode, policy, schedule) is in 
 see store.switches.
 """
 
+import re
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as SettingsSourceError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -30,7 +33,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: str | None = Field(default=None, description="How customers reach the web server.")
     sample: bool = Field(default=True, description="Load the sample shop at the first start.")
-    log_level: str = Field(default="info")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     log_json: bool = Field(default=False, description="Logs as JSON lines, for machines.")
 
     database_url: str | None = Field(default=None, description="PostgreSQL, or SQLite elsewhere.")
@@ -90,6 +93,18 @@ class Settings(BaseSettings):
         """Whether the model server is a child of this program."""
         return self.model_base_url is None
 
+    @property
+    def is_for_one_process(self) -> bool:
+        """Whether the data folder holds what two processes would spoil for each other."""
+        return self.runs_model_server or self.chroma_url is None
+
+    @property
+    def web_url(self) -> str:
+        """Where a browser finds Nod."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        shown = f"[{host}]" if ":" in host else host
+        return (self.public_url or f"http://{shown}:{self.port}").rstrip("/")
+
 
 def load_settings(**overrides: object) -> Settings:
     """The settings as the environment has them.
@@ -100,9 +115,24 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [
-            f"  NOD_{'_'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        ]
+        lines = [_describe(problem) for problem in error.errors()]
         raise SettingsError("Some settings are wrong:\n" + "\n".join(lines)) from None
+    except SettingsSourceError as error:
+        raise SettingsError(f"The settings cannot be read: {error}") from None
+
+
+_SECRET = re.compile("key|token|password|secret", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(://[^/@\s:]*):\S*@")
+
+
+def _describe(problem: ErrorDetails) -> str:
+    """One line on one wrong setting, with its value where that is no secret."""
+    name = "NOD_" + "_".join(map(str, problem["loc"])).upper()
+    why = problem["msg"].removeprefix("Value error, ")
+    return f"  {name}={_shown(name, problem['input'])}: {why}"
+
+
+def _shown(name: str, value: object) -> str:
+    if _SECRET.search(name):
+        return "(not shown)"
+    return _URL_PASSWORD.sub(r"\1:***@", repr(value))
