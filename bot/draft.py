@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from knowledge.retrieved import Retrieved
+from knowledge.retrieved import ApprovedMatch, Retrieved
 from store import Way
 
 
@@ -22,7 +22,8 @@ class Draft:
     model_version_id: int | None = None
     mask_id: int | None = None
     prompt: Sequence[dict[str, Any]] = ()
-    retrieved: Sequence[Retrieved] = ()
+    retrieved: Sequence[Retrieved | ApprovedMatch] = ()
+    """The context; for an approved reply, the pair that it is."""
     mean_logprob: float | None = None
     agreement: float | None = None
     prompt_tokens: int | None = None

@@ -18,3 +18,14 @@ class Message:
     """The channel's own id of this event: the same id is the same message."""
     customer_name: str | None = None
     attachment: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what the store cannot hold.
+
+        Raises:
+            ValueError: the address or the delivery id is too long.
+        """
+        for key, limit in (("address", 255), ("delivery_id", 128)):
+            value = getattr(self, key) or ""
+            if len(value) > limit:
+                raise ValueError(f"{key}={value[:40]!r}… has more than {limit} characters")

@@ -43,3 +43,8 @@ class ApprovedMatch:
     answer: str
     similarity: float
     """Cosine of the two questions, -1 to 1, or 1.0 when they are the same words."""
+
+    def as_source(self) -> dict[str, Any]:
+        """What a reply records of it."""
+        kept = {"chunk_id": self.chunk_id, "title": self.question, "source": "approved replies"}
+        return {**kept, "score": 1.0, "similarity": self.similarity}

@@ -1,0 +1,160 @@
+"""What the worker reads before it answers a turn, and what it writes after."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.claim import after, back_off_s
+from bot.draft import Draft
+from bot.masks import read_default
+from bot.phrases import Phrase
+from bot.policy import needs_review, status_of
+from bot.prompt import Chat
+from bot.turns import append_reply_turn, read_history
+from store import (
+    Conversation,
+    Mask,
+    ModelVersion,
+    Reply,
+    ReplyStatus,
+    Stage,
+    Switches,
+    Turn,
+    TurnState,
+    Way,
+    utc_now,
+)
+from store.switches import read_switches
+
+FIRST_RETRY_S = 2.0
+MOST_RETRY_S = 60.0
+GIVE_UP_AFTER = timedelta(hours=6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """All that an answer depends on, as it stood in one moment."""
+
+    conversation: Conversation
+    history: Chat = field(repr=False)
+    switches: Switches
+    mask: Mask
+    model_version: ModelVersion | None
+
+
+async def read_scene(session: AsyncSession, turn: Turn) -> Scene:
+    """The conversation so far, the switches, the default mask and the live model version."""
+    conversation = await session.get_one(Conversation, turn.conversation_id)
+    return Scene(
+        conversation=conversation,
+        history=await read_history(session, turn, from_seq=conversation.context_from_seq),
+        switches=await read_switches(session),
+        mask=await read_default(session),
+        model_version=await session.scalar(
+            select(ModelVersion).where(ModelVersion.stage == Stage.live)
+        ),
+    )
+
+
+async def keep_draft(
+    session: AsyncSession, turn: Turn, draft: Draft, switches: Switches
+) -> Reply | None:
+    """Store the answer to a claimed turn; none when the claim was lost meanwhile.
+
+    A draft that comes after a person took the conversation over is kept, but withdrawn.
+    """
+    conversation = await session.get_one(Conversation, turn.conversation_id, with_for_update=True)
+    if not await _end_claim(session, turn, state=TurnState.answered):
+        return None
+    status = status_of(draft, switches.policy)
+    if conversation.taken_over_at is not None:
+        status = ReplyStatus.withdrawn
+    reply = _as_reply(turn, draft, mode=switches.mode, status=status)
+    await _add(session, conversation, reply)
+    return reply
+
+
+async def postpone(session: AsyncSession, turn: Turn, reason: str) -> Reply | None:
+    """Put a claimed turn off until the model is back; the notice to send, the first time.
+
+    After six hours it is given up: the customer hears so, and a person is asked.
+    """
+    conversation = await session.get_one(Conversation, turn.conversation_id, with_for_update=True)
+    gives_up = utc_now() - turn.created_at > GIVE_UP_AFTER
+    state = TurnState.failed if gives_up else TurnState.waiting
+    if conversation.taken_over_at is not None:
+        state = TurnState.answered
+    if not await _end_claim(session, turn, state=state, due_at=_next_try(turn.attempts)):
+        return None
+    if state is TurnState.answered:
+        return None
+    way = Way.unknown if gives_up else Way.notice
+    if way is Way.notice and await _has_notice(session, turn):
+        return None
+    text = (Phrase.unknown if gives_up else Phrase.notice).like(turn.text)
+    draft = Draft(text=text, way=way, reason=f"{way}: {reason}", is_sure=False)
+    reply = _as_reply(turn, draft, mode="", status=ReplyStatus.ready)
+    await _add(session, conversation, reply)
+    return reply
+
+
+def _next_try(attempts: int) -> datetime:
+    return after(back_off_s(attempts, first_s=FIRST_RETRY_S, most_s=MOST_RETRY_S))
+
+
+async def _end_claim(session: AsyncSession, turn: Turn, **values: Any) -> bool:
+    """Let a turn go, unless another worker holds it by now."""
+    result = await session.execute(
+        update(Turn)
+        .where(
+            Turn.id == turn.id,
+            Turn.state == TurnState.answering,
+            Turn.claimed_by == turn.claimed_by,
+        )
+        .values(claimed_by=None, claimed_until=None, **values)
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1
+
+
+async def _has_notice(session: AsyncSession, turn: Turn) -> bool:
+    same = select(Reply.id).where(Reply.turn_id == turn.id, Reply.way == Way.notice)
+    return await session.scalar(same) is not None
+
+
+async def _add(session: AsyncSession, conversation: Conversation, reply: Reply) -> None:
+    session.add(reply)
+    await session.flush()
+    if reply.status is ReplyStatus.ready:
+        append_reply_turn(session, conversation, reply)
+    if reply.way is Way.unknown:
+        conversation.wants_person_at = utc_now()
+
+
+def _as_reply(turn: Turn, draft: Draft, *, mode: str, status: ReplyStatus) -> Reply:
+    return Reply(
+        conversation_id=turn.conversation_id,
+        turn_id=turn.id,
+        draft=draft.text,
+        text=draft.text,
+        status=status,
+        needs_review=needs_review(draft, status) and draft.way is not Way.notice,
+        way=draft.way,
+        reason="; before that ".join([draft.reason, *reversed(draft.tried)])[:500],
+        mode=mode,
+        model=draft.model,
+        model_version_id=draft.model_version_id,
+        mask_id=draft.mask_id,
+        prompt=list(draft.prompt),
+        sources=[chunk.as_source() for chunk in draft.retrieved],
+        mean_logprob=draft.mean_logprob,
+        agreement=draft.agreement,
+        prompt_tokens=draft.prompt_tokens,
+        completion_tokens=draft.completion_tokens,
+        first_token_ms=draft.first_token_ms,
+        total_ms=draft.total_ms,
+    )

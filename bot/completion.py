@@ -1,0 +1,139 @@
+"""One chat completion, streamed, with what it cost and how sure the model was."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from openai import APIStatusError, AsyncOpenAI, BadRequestError, OpenAIError
+from openai.types.chat import ChatCompletionChunk
+
+from bot.prompt import Chat
+from store import Mask
+
+OnText = Callable[[str], Awaitable[None]]
+"""Is given the whole text so far, each time that it grows."""
+
+_NEVER_WILL = (400, 413, 422)
+
+
+class CompletionError(Exception):
+    """The model gave no answer.
+
+    CompletionError
+    ├── ModelAwayError      may yet: unreachable, slow, still loading, failing, not known (yet)
+    └── ModelRefusedError   never will: it does not take this prompt
+    """
+
+
+class ModelAwayError(CompletionError):
+    """Worth another try later."""
+
+
+class ModelRefusedError(CompletionError):
+    """Trying the same prompt again is of no use."""
+
+
+@dataclass(kw_only=True)
+class Completion:
+    """What came back."""
+
+    model: str
+    text: str = ""
+    mean_logprob: float | None = None
+    """None where the provider gives no log-probabilities."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    first_token_at: float | None = None
+    """By time.perf_counter."""
+    _logprobs: list[float] = field(default_factory=list)
+    _is_cut: bool = False
+
+    def take(self, chunk: ChatCompletionChunk) -> bool:
+        """Add what a chunk brings; whether the text has grown."""
+        if chunk.usage:
+            self.prompt_tokens = chunk.usage.prompt_tokens
+            self.completion_tokens = chunk.usage.completion_tokens
+        if not chunk.choices:
+            return False
+        choice = chunk.choices[0]
+        if choice.logprobs and choice.logprobs.content:
+            self._logprobs += [token.logprob for token in choice.logprobs.content]
+        self._is_cut = choice.finish_reason == "length"
+        if not choice.delta.content:
+            return False
+        self.first_token_at = self.first_token_at or time.perf_counter()
+        self.text += choice.delta.content
+        return True
+
+    def end(self) -> None:
+        self.text = self.text.strip() + ("…" if self._is_cut else "")
+        if self._logprobs:
+            self.mean_logprob = sum(self._logprobs) / len(self._logprobs)
+
+
+async def complete(
+    client: AsyncOpenAI,
+    model: str,
+    prompt: Chat,
+    mask: Mask,
+    *,
+    timeout_s: float,
+    on_text: OnText | None = None,
+) -> Completion:
+    """Ask the model; `on_text` follows the answer as it is written.
+
+    Always streamed, because the first token is measured, and because a stream that has begun
+    shows that the model is alive.
+
+    Raises:
+        ModelAwayError, ModelRefusedError: with the reason, fit for a reviewer's eyes.
+    """
+    completion = Completion(model=model)
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in _stream(client, model, prompt, mask):
+                if completion.take(chunk) and on_text:
+                    await on_text(completion.text.strip())
+    except TimeoutError:
+        raise ModelAwayError(f"{model} took longer than {timeout_s:g} s") from None
+    except APIStatusError as error:
+        kind = ModelRefusedError if error.status_code in _NEVER_WILL else ModelAwayError
+        raise kind(f"{model}: {error.status_code} {_first_line(error.message)}") from error
+    except (OpenAIError, httpx2.HTTPError, ValueError) as error:
+        raise ModelAwayError(f"{model}: {_first_line(str(error))}") from error
+    completion.end()
+    if not completion.text:
+        raise ModelAwayError(f"{model} answered nothing")
+    return completion
+
+
+async def _stream(
+    client: AsyncOpenAI, model: str, prompt: Chat, mask: Mask
+) -> AsyncIterator[ChatCompletionChunk]:
+    """The chunks; without the extras where the provider does not take them.
+
+    Some models refuse log-probabilities, a temperature or `max_tokens` with a 400.
+    """
+    extras: dict[str, Any] = {
+        "temperature": mask.temperature,
+        "max_tokens": mask.max_tokens,
+        "logprobs": True,
+        "stream_options": {"include_usage": True},
+    }
+    asked: dict[str, Any] = {"model": model, "messages": prompt, "stream": True}
+    try:
+        stream = await client.chat.completions.create(**asked, **extras)
+    except BadRequestError:
+        stream = await client.chat.completions.create(
+            **asked, max_completion_tokens=mask.max_tokens
+        )
+    async with stream:
+        async for chunk in stream:
+            yield chunk
+
+
+def _first_line(message: str) -> str:
+    return message.strip().split("\n")[0][:200]

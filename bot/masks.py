@@ -1,0 +1,118 @@
+"""Masks: named presets of system prompt, few-shot turns and parameters; one is the default."""
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.prompt import SYSTEM_PROMPT
+from store import AuditEntry, Database, Mask
+
+DEFAULT_NAME = "default"
+_EDITABLE = ("system_prompt", "few_shot", "temperature", "max_tokens")
+
+
+class MaskError(ValueError):
+    """There is no such mask, or it cannot be what was asked for; the message says why."""
+
+
+async def ensure_default(database: Database) -> Mask:
+    """The default mask, made at the first start."""
+    async with database.write() as session:
+        mask = await session.scalar(select(Mask).where(Mask.is_default))
+        if mask is None:
+            mask = new_default()
+            session.add(mask)
+        return mask
+
+
+async def read_default(session: AsyncSession) -> Mask:
+    """The mask of every conversation that has no other; works on an empty database too."""
+    return await session.scalar(select(Mask).where(Mask.is_default)) or new_default()
+
+
+async def list_masks(session: AsyncSession) -> list[Mask]:
+    """All masks, the default first."""
+    masks = await session.scalars(select(Mask).order_by(Mask.is_default.desc(), Mask.name))
+    return list(masks)
+
+
+async def set_default(session: AsyncSession, name: str, *, who: str) -> Mask:
+    """Make a mask the default for the next message.
+
+    Raises:
+        MaskError: there is no mask of this name.
+    """
+    mask = await _find(session, name)
+    await session.execute(update(Mask).where(Mask.is_default).values(is_default=False))
+    mask.is_default = True
+    session.add(AuditEntry(who=who, action="set_default_mask", detail={"mask": name}))
+    await session.flush()
+    return mask
+
+
+async def edit_mask(session: AsyncSession, name: str, *, who: str, **changes: Any) -> Mask:
+    """Change a mask, or make a new one of this name.
+
+    Raises:
+        MaskError: a key or a value is not one that a mask may have.
+    """
+    _check(changes)
+    mask = await session.scalar(select(Mask).where(Mask.name == name))
+    if mask is None:
+        mask = new_default(name=name, is_default=False)
+        session.add(mask)
+    for key, value in changes.items():
+        setattr(mask, key, value)
+    session.add(AuditEntry(who=who, action="edit_mask", detail={"mask": name, **changes}))
+    await session.flush()
+    return mask
+
+
+def new_default(*, name: str = DEFAULT_NAME, is_default: bool = True) -> Mask:
+    """A mask for a small model: short and plain."""
+    return Mask(
+        name=name,
+        system_prompt=SYSTEM_PROMPT,
+        few_shot=[],
+        temperature=0.0,
+        max_tokens=256,
+        is_default=is_default,
+    )
+
+
+async def _find(session: AsyncSession, name: str) -> Mask:
+    mask = await session.scalar(select(Mask).where(Mask.name == name))
+    if mask is None:
+        known = ", ".join(each.name for each in await list_masks(session))
+        raise MaskError(f"there is no mask {name!r}; there are: {known}")
+    return mask
+
+
+def _check(changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        match key:
+            case "system_prompt" if isinstance(value, str) and value.strip():
+                continue
+            case "temperature" if isinstance(value, int | float) and 0 <= value <= 2:
+                continue
+            case "max_tokens" if isinstance(value, int) and 1 <= value <= 4096:
+                continue
+            case "few_shot" if isinstance(value, list) and _are_exchanges(value):
+                continue
+        raise MaskError(
+            f"{key}={value!r} does not fit a mask, which has: {', '.join(_EDITABLE)}. "
+            "system_prompt is text, temperature 0 to 2, max_tokens 1 to 4096, few_shot turns of "
+            "user and assistant that alternate."
+        )
+
+
+def _are_exchanges(turns: list[Any]) -> bool:
+    """User, assistant, user, assistant: each with text."""
+    return len(turns) % 2 == 0 and all(
+        isinstance(turn, dict)
+        and turn.get("role") == ("assistant" if place % 2 else "user")
+        and isinstance(turn.get("content"), str)
+        and turn["content"].strip()
+        for place, turn in enumerate(turns)
+    )
