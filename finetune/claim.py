@@ -1,0 +1,85 @@
+"""A claim on the active run: one process advances it at a time, and a dead one holds it briefly.
+
+    UPDATE run SET claimed_by = me, claimed_until = soon WHERE is due AND is unclaimed or lapsed
+
+While a step works, the claim is renewed; every result is written under the condition that the claim
+still holds, so that a process which slept through its claim changes nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from store import Database, Run, utc_now
+
+
+class ClaimLostError(RuntimeError):
+    """Another process has taken the run over; it goes on there."""
+
+
+class Claim:
+    """Takes, renews and gives back the active run, under one holder's name."""
+
+    def __init__(self, database: Database, holder: str, lease_s: float) -> None:
+        self._database = database
+        self._holder = holder
+        self._lease = timedelta(seconds=lease_s)
+
+    async def take(self) -> Run | None:
+        """The active run, when it is due and nobody else works on it."""
+        now = utc_now()
+        async with self._database.write() as session:
+            taken = await session.scalar(
+                update(Run)
+                .where(
+                    Run.is_active,
+                    or_(Run.due_at <= now, Run.cancel_asked_by.is_not(None)),
+                    or_(Run.claimed_until.is_(None), Run.claimed_until < now),
+                )
+                .values(claimed_by=self._holder, claimed_until=now + self._lease)
+                .returning(Run.id)
+            )
+            if taken is None:
+                return None
+            return await session.scalar(select(Run).where(Run.id == taken))
+
+    @asynccontextmanager
+    async def keep(self, run: Run) -> AsyncIterator[None]:
+        """Renew the claim while the block works."""
+        renewing = asyncio.create_task(self._renew(run.id))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewing
+
+    async def settle(self, session: AsyncSession, run: Run, **changes: Any) -> None:
+        """Write what a step came to and give the claim back, in the caller's transaction.
+
+        Raises:
+            ClaimLostError: the claim has lapsed and somebody else took it; nothing is written.
+        """
+        settled = await session.scalar(
+            update(Run)
+            .where(Run.id == run.id, Run.claimed_by == self._holder, Run.is_active)
+            .values(claimed_by=None, claimed_until=None, updated_at=utc_now(), **changes)
+            .returning(Run.id)
+        )
+        if settled is None:
+            raise ClaimLostError(f"run {run.id} is no longer ours")
+
+    async def _renew(self, run_id: int) -> None:
+        while True:
+            await asyncio.sleep(self._lease.total_seconds() / 3)
+            async with self._database.write() as session:
+                await session.execute(
+                    update(Run)
+                    .where(Run.id == run_id, Run.claimed_by == self._holder)
+                    .values(claimed_until=utc_now() + self._lease)
+                )

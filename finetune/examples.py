@@ -1,0 +1,72 @@
+"""Examples: what reviewers approved becomes what the model learns.
+
+Only a reply that a person approved or edited teaches; what was sent unreviewed, or rejected, never
+does. Each way to ask (the customer's, and the phrasings of the review) is one example, with the
+history that the customer's question had.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.prompt import Chat
+from bot.turns import read_history
+from store import Conversation, Reply, Review, Turn, Verdict, Way
+
+TEACHING = (Verdict.approved, Verdict.edited)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approved:
+    """One question with the answer that a person approved."""
+
+    conversation_id: str
+    reply_id: int
+    phrasing: int
+    """0 is how the customer asked; the others come from the review."""
+    question: str
+    answer: str
+    history: Chat
+
+
+async def read_approved(session: AsyncSession) -> list[Approved]:
+    """All that reviewers approved or edited, in an order that only depends on the rows."""
+    rows = await session.execute(
+        select(Reply, Review, Turn, Conversation.context_from_seq)
+        .join(Review, Review.reply_id == Reply.id)
+        .join(Turn, Turn.id == Reply.turn_id)
+        .join(Conversation, Conversation.id == Reply.conversation_id)
+        .where(Review.verdict.in_(TEACHING), Reply.way != Way.notice)
+        .order_by(Reply.conversation_id, Turn.seq, Reply.id)
+    )
+    approved: list[Approved] = []
+    for reply, review, turn, reset_seq in rows.all():
+        answer = (review.text or "").strip()
+        if answer:
+            # A /reset that came later does not shorten what the question had before it.
+            since = reset_seq if reset_seq <= turn.seq else 0
+            history = await read_history(session, turn, from_seq=since)
+            approved += _phrase(reply, turn.text, review.phrasings, answer, history)
+    return approved
+
+
+def _phrase(
+    reply: Reply, question: str, phrasings: Sequence[str], answer: str, history: Chat
+) -> Iterator[Approved]:
+    ways = dict.fromkeys(way.strip() for way in (question, *phrasings))
+    for phrasing, way in enumerate(way for way in ways if way):
+        yield Approved(
+            conversation_id=reply.conversation_id,
+            reply_id=reply.id,
+            phrasing=phrasing,
+            question=way,
+            answer=answer,
+            history=history,
+        )
+
+
+def with_texts(approved: Approved, question: str, answer: str, history: Chat) -> Approved:
+    """The same example in other words."""
+    return replace(approved, question=question, answer=answer, history=history)

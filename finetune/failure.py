@@ -1,0 +1,62 @@
+"""A failure: whether another try is worth it, when, and what to tell the person who looks."""
+
+import random
+from dataclasses import dataclass
+
+import openai
+
+CLOSED = (
+    "OpenAI closes self-serve fine-tuning, wholly from 6 January 2027. Train on your own machine "
+    "instead: leave NOD_TRAINER_BASE_URL and NOD_MODEL_BASE_URL empty, or point them at a model "
+    "server. The dataset is kept."
+)
+_TRANSIENT = (408, 409, 425, 429)
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What a failed step means for its run."""
+
+    reason: str
+    is_transient: bool
+    retry_after_s: float | None = None
+    """What the provider asked for."""
+
+
+def judge(error: Exception) -> Failure:
+    """Read an error of the provider, or of anything else that a step met."""
+    if not isinstance(error, openai.APIStatusError):
+        return Failure(reason=f"{type(error).__name__}: {error}", is_transient=True)
+    reason = f"the provider says {error.status_code}: {error.message}"
+    if error.status_code == 403 or "fine-tuning is no longer available" in error.message.lower():
+        return Failure(reason=f"{reason}. {CLOSED}", is_transient=False)
+    if error.status_code == 401:
+        way_out = "Set NOD_TRAINER_API_KEY (or NOD_MODEL_API_KEY) to a valid key."
+        return Failure(reason=f"{reason}. {way_out}", is_transient=False)
+    if error.code == "insufficient_quota":
+        return Failure(reason=f"{reason}. The dataset is kept.", is_transient=False)
+    return Failure(
+        reason=reason,
+        is_transient=error.status_code in _TRANSIENT or error.status_code >= 500,
+        retry_after_s=_retry_after(error),
+    )
+
+
+def wait_s(attempt: int, retry_after_s: float | None = None) -> float:
+    """How long to wait after the `attempt`-th failure (from 1): doubling, with jitter.
+
+    Eight failures in a row take about four minutes, which is what a model needs to load.
+    """
+    if retry_after_s is not None:
+        return retry_after_s + random.uniform(0, 1)
+    longest = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
+    return random.uniform(longest / 2, longest)
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    try:
+        asked = float(error.response.headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return min(max(asked, 0.0), 3600.0)

@@ -1,0 +1,88 @@
+"""Promote: one model version is live at a time, and the last one can be had back."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from store import AuditEntry, ModelVersion, Stage, utc_now
+
+
+class PromoteError(ValueError):
+    """This model version cannot go live, or nothing can be rolled back."""
+
+
+async def promote(session: AsyncSession, version_id: int, who: str) -> ModelVersion:
+    """Make a version live and retire the one before it, in the caller's transaction.
+
+    Promoting the live version again changes nothing.
+
+    Raises:
+        PromoteError: there is no such version.
+    """
+    version = await session.get(ModelVersion, version_id)
+    if version is None:
+        raise PromoteError(f"there is no model version {version_id}; `nod models` lists them")
+    live = await live_version(session)
+    if live is version:
+        return version
+    now = utc_now()
+    await _retire(session, live, now)
+    version.stage, version.promoted_at, version.retired_at = Stage.live, now, None
+    _log(session, who, "promote", live, version)
+    await session.flush()
+    return version
+
+
+async def roll_back(session: AsyncSession, who: str) -> ModelVersion | None:
+    """Retire the live version and bring back the one that was live before it.
+
+    Returns the version that is live now; none means that the base model answers again. Rolling
+    back twice goes back two versions, never forward again.
+
+    Raises:
+        PromoteError: no version is live.
+    """
+    live = await live_version(session)
+    if live is None:
+        raise PromoteError("no tuned model is live, so there is nothing to roll back")
+    before = await session.scalar(
+        select(ModelVersion)
+        .where(
+            ModelVersion.stage == Stage.retired,
+            ModelVersion.promoted_at.is_not(None),  # others were never live
+            ModelVersion.retired_at <= live.promoted_at,
+        )
+        .order_by(ModelVersion.retired_at.desc(), ModelVersion.id.desc())
+        .limit(1)
+    )
+    await _retire(session, live, utc_now())
+    if before is not None:
+        # Its `promoted_at` stays, so that the next roll back goes further back, not forward again.
+        before.stage, before.retired_at = Stage.live, None
+    _log(session, who, "roll_back", live, before)
+    await session.flush()
+    return before
+
+
+async def live_version(session: AsyncSession) -> ModelVersion | None:
+    """The model version that everybody sees, if there is one."""
+    return await session.scalar(select(ModelVersion).where(ModelVersion.stage == Stage.live))
+
+
+async def _retire(session: AsyncSession, version: ModelVersion | None, at: datetime) -> None:
+    """Flushed on its own: the index allows one live row at every moment."""
+    if version is not None:
+        version.stage, version.retired_at = Stage.retired, at
+        await session.flush()
+
+
+def _log(
+    session: AsyncSession,
+    who: str,
+    action: str,
+    before: ModelVersion | None,
+    after: ModelVersion | None,
+) -> None:
+    detail = {"from": before and before.model, "to": after and after.model}
+    session.add(AuditEntry(who=who, action=action, detail=detail))

@@ -1,0 +1,90 @@
+"""A run: asked for by the schedule, the count or a person; one at a time."""
+
+from typing import Any, Literal
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from finetune.examples import TEACHING
+from store import AuditEntry, Database, Review, Run
+from store.switches import read_switches
+
+Trigger = Literal["schedule", "count", "console", "command"]
+AUTOMATIC: tuple[Trigger, ...] = ("schedule", "count")
+
+
+class RunActiveError(RuntimeError):
+    """A run is under way; the next one can be asked for when it has ended."""
+
+
+async def request_run(
+    database: Database,
+    *,
+    trigger: Trigger,
+    requested_by: str,
+    base_model: str,
+    hyperparameters: dict[str, Any] | None = None,
+) -> Run:
+    """Ask for a retrain; `Retrainer.step` does it.
+
+    Args:
+        hyperparameters: n_epochs, batch_size, learning_rate_multiplier; what is missing is `auto`.
+
+    Raises:
+        RunActiveError: names the run that is under way.
+    """
+    run = Run(
+        trigger=trigger,
+        requested_by=requested_by,
+        base_model=base_model,
+        hyperparameters=hyperparameters or {},
+    )
+    try:
+        async with database.write() as session:
+            session.add(run)
+            session.add(AuditEntry(who=requested_by, action="retrain", detail={"trigger": trigger}))
+    except IntegrityError:
+        async with database.read() as session:
+            active = await active_run(session)
+        under_way = f"run {active.id} is {active.state}" if active else "another run just began"
+        raise RunActiveError(f"{under_way}; wait until it ends, or cancel it") from None
+    return run
+
+
+async def cancel_run(database: Database, run_id: int, who: str) -> bool:
+    """Ask for the end of a run; the next step carries it out. False when it has ended already."""
+    async with database.write() as session:
+        asked = await session.execute(
+            update(Run).where(Run.id == run_id, Run.is_active).values(cancel_asked_by=who)
+        )
+        cancelled = bool(asked.rowcount)  # type: ignore[attr-defined]
+        if cancelled:
+            session.add(AuditEntry(who=who, action="cancel_run", detail={"run": run_id}))
+    return cancelled
+
+
+async def active_run(session: AsyncSession) -> Run | None:
+    """The run that is under way, if there is one."""
+    return await session.scalar(select(Run).where(Run.is_active))
+
+
+async def is_due_by_count(session: AsyncSession) -> bool:
+    """Whether so many new examples were approved that the switches ask for a run."""
+    needed = (await read_switches(session)).retrain_min_examples
+    if not needed or await active_run(session):
+        return False
+    return await count_new_examples(session) >= needed
+
+
+async def count_new_examples(session: AsyncSession) -> int:
+    """Replies approved or edited since the last run that froze a dataset began.
+
+    Counted from the run and not from its examples: approvals that repeat what is known add no
+    example, and would ask for a run for ever.
+    """
+    last = await session.scalar(select(func.max(Run.created_at)).where(Run.dataset_id.is_not(None)))
+    query = select(func.count()).select_from(Review).where(Review.verdict.in_(TEACHING))
+    if last is not None:
+        query = query.where(Review.created_at > last)
+    return await session.scalar(query) or 0

@@ -1,0 +1,89 @@
+"""The threshold: from which certainty on the tuned model may answer.
+
+It is fitted for each model version, for the right one differs from adapter to adapter. Two signs
+are read off an answer: the mean log-probability of its tokens, and its agreement with what was
+retrieved. On every hold-out question we know what the tuned answer wins or loses against the answer
+that retrieval would give instead (chrF points); on an off-topic question a sure answer is an
+invented one and costs `OFF_TOPIC_COST`. The pair of thresholds with the greatest total gain wins,
+the stricter one among equals; when nothing is won, the version is never sure.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+Column = NDArray[np.float64]
+
+OFF_TOPIC_COST = 30.0
+"""chrF points: about what a good answer wins over a poor one."""
+NEVER_SURE = 1.0
+"""A log-probability that no answer reaches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """One answer of the tuned model: how sure it was, and what sending it wins."""
+
+    mean_logprob: float | None
+    agreement: float | None
+    gain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """Sure at or above both; none where the provider gives no such sign."""
+
+    logprob: float | None
+    agreement: float | None
+    gain: float
+    """Total gain on the answers that it was fitted on, chrF points."""
+    sure: int
+    of: int
+
+    @property
+    def reason(self) -> str:
+        if not self.sure:
+            return f"never sure: on {self.of} questions no threshold won anything over retrieval"
+        return f"sure on {self.sure} of {self.of} questions, winning {self.gain:.0f} chrF points"
+
+
+def fit_threshold(signs: Sequence[Sign]) -> Threshold:
+    """The thresholds with the greatest total gain on these answers."""
+    gains = np.array([sign.gain for sign in signs])
+    logprobs = _column(sign.mean_logprob for sign in signs)
+    agreements = _column(sign.agreement for sign in signs)
+    best_gain, best = 0.0, (math.inf, math.inf)
+    for logprob, agreement in product(_cuts(logprobs), _cuts(agreements)):
+        gain = float(gains[(logprobs >= logprob) & (agreements >= agreement)].sum())
+        if gain > best_gain:
+            best_gain, best = gain, (logprob, agreement)
+    sure = int(((logprobs >= best[0]) & (agreements >= best[1])).sum())
+    if not sure:
+        return Threshold(logprob=NEVER_SURE, agreement=None, gain=0.0, sure=0, of=len(signs))
+    return Threshold(
+        logprob=_finite(best[0]),
+        agreement=_finite(best[1]),
+        gain=best_gain,
+        sure=sure,
+        of=len(signs),
+    )
+
+
+def _column(values: Iterable[float | None]) -> Column:
+    """Missing signs become minus infinity: never sure by them."""
+    return np.array([-math.inf if value is None else value for value in values])
+
+
+def _cuts(values: Column) -> list[float]:
+    """Where a threshold can lie, strictest first: halfway between neighbours, and at the least."""
+    seen = sorted(set(values.tolist()), reverse=True)
+    between = [(high + low) / 2 for high, low in pairwise(seen)]
+    return between + seen[-1:]
+
+
+def _finite(cut: float) -> float | None:
+    return cut if math.isfinite(cut) else None
