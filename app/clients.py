@@ -1,0 +1,50 @@
+"""The three clients of OpenAI's API: one each to answer, to train and to embed.
+
+They differ by base URL and key alone; by default all three speak to one endpoint.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from openai import AsyncOpenAI
+from pydantic import SecretStr
+
+from app.model_server import ModelServer
+from app.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clients:
+    """To be closed by `open_clients`."""
+
+    models: AsyncOpenAI
+    trainer: AsyncOpenAI
+    embeddings: AsyncOpenAI
+
+
+@asynccontextmanager
+async def open_clients(
+    settings: Settings, server: ModelServer | None = None
+) -> AsyncIterator[Clients]:
+    """Connected to the endpoints that the settings name, or to our own model server."""
+    base_url = settings.model_base_url or (server.base_url if server else None)
+    key = settings.model_api_key.get_secret_value()
+    models = AsyncOpenAI(base_url=base_url, api_key=key, timeout=settings.model_timeout_s)
+
+    def other(url: str | None, secret: str | None) -> AsyncOpenAI:
+        if url is None and secret is None:
+            return models
+        # A key for one endpoint is not shown to another.
+        return models.with_options(base_url=url or base_url, api_key=secret or "none")
+
+    trainer = other(settings.trainer_base_url, _reveal(settings.trainer_api_key))
+    embeddings = other(settings.embedding_base_url, _reveal(settings.embedding_api_key))
+    try:
+        yield Clients(models=models, trainer=trainer, embeddings=embeddings)
+    finally:
+        await models.close()
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -1,0 +1,81 @@
+"""Logs: pretty for people, JSON for machines, and never a secret in either."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+from app.settings import Settings
+
+_SECRET_KEY = re.compile("token|password|secret|api_key|authorization|cookie", re.IGNORECASE)
+_NO_SECRET = frozenset({"prompt_tokens", "completion_tokens", "trained_tokens", "tokens"})
+_SECRETS_IN_TEXT = (
+    (re.compile(r"(://[^/@\s:]*):[^\s]*@"), r"\1:***@"),  # passwords in URLs
+    (re.compile(r"\b\d{6,}:[A-Za-z0-9_-]{30,}"), "***"),  # Telegram tokens, also in URLs
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), "***"),  # OpenAI's keys and their kin
+    (re.compile(r"(?i)(bearer )\S+"), r"\1***"),
+)
+_CHATTY = ("httpx", "httpx2", "httpcore", "openai", "apscheduler", "alembic", "chromadb", "jieba")
+"""They log every request at info; what matters of it we log ourselves."""
+
+
+def set_up_logs(settings: Settings, *, level: str | None = None) -> None:
+    """Send our own and the libraries' logs to stderr in one form."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                redact,
+                _renderer(is_json=settings.log_json),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel((level or settings.log_level).upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+
+
+def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Take out what looks like a secret: by its key, or by its form in any text."""
+    return {key: _clean(key, value) for key, value in event.items()}
+
+
+def _clean(key: str, value: Any) -> Any:
+    if _SECRET_KEY.search(key) and key not in _NO_SECRET:
+        return "***"
+    if isinstance(value, Mapping):
+        return {inner: _clean(str(inner), each) for inner, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(key, each) for each in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    for pattern, shown in _SECRETS_IN_TEXT:
+        text = pattern.sub(shown, text)
+    return text
+
+
+def _renderer(*, is_json: bool) -> structlog.types.Processor:
+    if is_json:
+        return structlog.processors.JSONRenderer(ensure_ascii=False)
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)
