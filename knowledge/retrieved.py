@@ -47,4 +47,4 @@ class ApprovedMatch:
     def as_source(self) -> dict[str, Any]:
         """What a reply records of it."""
         kept = {"chunk_id": self.chunk_id, "title": self.question, "source": "approved replies"}
-        return {**kept, "score": 1.0, "similarity": self.similarity}
+        return {**kept, "reply_id": self.reply_id, "score": 1.0, "similarity": self.similarity}

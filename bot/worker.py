@@ -1,0 +1,175 @@
+"""The answer worker: claims waiting turns, has them answered, and stores the replies.
+
+One conversation is answered in order, many at the same time. A turn is claimed with a lease that
+is renewed while it is being answered, so that a killed worker's turns come back; the reply and
+the end of the claim are one transaction, so that nothing is answered twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+from sqlalchemy import Select, and_, exists, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from bot.answer import Answerer, NoAnswerYetError
+from bot.answering import Scene, keep_draft, postpone, read_scene
+from bot.channel import Channel, Preview
+from bot.claim import LEASE_S, lease_from
+from bot.claimer import Claimer
+from bot.draft import Draft
+from bot.policy import shows_while_written
+from store import Database, Reply, ReplyStatus, Turn, TurnState, utc_now
+
+log = structlog.get_logger(__name__)
+
+TYPING_EVERY_S = 4.0
+"""Telegram shows a typing sign for five seconds."""
+RENEW_EVERY_S = LEASE_S / 3
+
+
+class AnswerWorker(Claimer[Turn]):
+    """Answers for every channel; the previews are for those of this process."""
+
+    def __init__(
+        self,
+        database: Database,
+        answerer: Answerer,
+        channels: Mapping[str, Channel],
+        *,
+        owner: str | None = None,
+        concurrency: int = 8,
+        on_reply: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(owner=owner, concurrency=concurrency)
+        self._database = database
+        self._answerer = answerer
+        self._channels = channels
+        self._on_reply = on_reply
+
+    async def _claim(self, room: int) -> list[Turn]:
+        now = utc_now()
+        async with self._database.write() as session:
+            claimed = await session.scalars(
+                update(Turn)
+                .where(Turn.id.in_(_next_turns(room)))
+                .values(
+                    state=TurnState.answering,
+                    attempts=Turn.attempts + 1,
+                    claimed_by=self._owner,
+                    claimed_until=lease_from(now),
+                )
+                .returning(Turn)
+            )
+            return list(claimed)
+
+    async def _do(self, turn: Turn) -> None:
+        try:
+            async with self._database.read() as session:
+                scene = await read_scene(session, turn)
+            preview = self._preview(scene, turn)
+            async with self._kept_alive(turn, preview):
+                reply = await self._reply(turn, scene, preview)
+        except Exception as error:  # a fault of ours must not end the worker
+            log.exception("turn_not_answered", turn_id=turn.id)
+            reply = await self._put_off(turn, f"{type(error).__name__}")
+        if reply is not None and reply.status is ReplyStatus.ready:
+            self._on_reply()
+
+    async def _reply(self, turn: Turn, scene: Scene, preview: Preview | None) -> Reply | None:
+        try:
+            draft = await self._draft(turn, scene, preview)
+        except NoAnswerYetError as error:
+            log.warning("answer_put_off", turn_id=turn.id, attempts=turn.attempts)
+            return await self._put_off(turn, str(error))
+        async with self._database.write() as session:
+            return await keep_draft(session, turn, draft, scene.switches)
+
+    async def _draft(self, turn: Turn, scene: Scene, preview: Preview | None) -> Draft:
+        watches = preview is not None and shows_while_written(scene.switches.policy)
+        return await self._answerer.answer(
+            turn.text,
+            scene.history,
+            mode=scene.switches.mode,
+            mask=scene.mask,
+            model_version=scene.model_version,
+            on_text=preview.show if preview and watches else None,
+        )
+
+    async def _put_off(self, turn: Turn, reason: str) -> Reply | None:
+        async with self._database.write() as session:
+            return await postpone(session, turn, reason)
+
+    def _preview(self, scene: Scene, turn: Turn) -> Preview | None:
+        """None where the customer is on another process's channel."""
+        channel = self._channels.get(scene.conversation.channel)
+        return channel.preview(scene.conversation.address, turn.id) if channel else None
+
+    @asynccontextmanager
+    async def _kept_alive(self, turn: Turn, preview: Preview | None) -> AsyncIterator[None]:
+        """Show a typing sign and renew the claim while the answer is being made."""
+        tasks = [asyncio.create_task(self._renew(turn))]
+        if preview is not None:
+            tasks.append(asyncio.create_task(_type(preview)))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _renew(self, turn: Turn) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            async with self._database.write() as session:
+                await session.execute(
+                    update(Turn)
+                    .where(Turn.id == turn.id, Turn.claimed_by == self._owner)
+                    .values(claimed_until=lease_from(utc_now()))
+                )
+
+    async def _release(self) -> None:
+        async with self._database.write() as session:
+            await release_claims(session, self._owner)
+
+
+async def release_claims(session: AsyncSession, owner: str) -> None:
+    """Let go of every turn that an owner holds: it was killed, or it ends now."""
+    await session.execute(
+        update(Turn)
+        .where(_UNANSWERED, Turn.state == TurnState.answering, Turn.claimed_by == owner)
+        .values(state=TurnState.waiting, claimed_by=None, claimed_until=None)
+    )
+
+
+async def _type(preview: Preview) -> None:
+    while True:
+        await preview.typing()
+        await asyncio.sleep(TYPING_EVERY_S)
+
+
+# As the partial index has it: SQLite does not use one for bound parameters.
+_UNANSWERED = text("turn.state IN ('waiting', 'answering')")
+
+
+def _next_turns(limit: int) -> Select[int]:
+    """The oldest turns to answer, no two of one conversation."""
+    now = utc_now()
+    earlier = aliased(Turn)
+    is_first = ~exists().where(
+        earlier.conversation_id == Turn.conversation_id,
+        earlier.seq < Turn.seq,
+        earlier.state.in_((TurnState.waiting, TurnState.answering)),
+    )
+    is_due = or_(
+        and_(Turn.state == TurnState.waiting, Turn.due_at <= now),
+        and_(Turn.state == TurnState.answering, Turn.claimed_until < now),
+    )
+    return (
+        select(Turn.id)
+        .where(_UNANSWERED, is_due, is_first)
+        .order_by(Turn.due_at, Turn.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
