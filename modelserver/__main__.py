@@ -22,7 +22,7 @@ _EXAMPLES = """
 examples:
   python -m modelserver --data ~/models
       the built-in SmolLM2-135M-Instruct and multilingual-e5-small on http://127.0.0.1:8100/v1
-  python -m modelserver --data ~/models --base Qwen/Qwen2.5-0.5B-Instruct-GGUF:qwen2.5-0.5b-instruct-q8_0.gguf
+  python -m modelserver --data ~/models --base ~/Downloads/qwen2.5-0.5b-instruct-q8_0.gguf
       another base model: a Hugging Face id or a GGUF file
   python -m modelserver --data ~/models --alias gpt-3.5-turbo=smollm2-135m-instruct
       for programs that ask for a model by another name
@@ -112,6 +112,8 @@ def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
             )
         )
         listener = _listen(options.host, options.port)
+    except ImportError as error:
+        return _refuse(f"{error}: run `pip install 'nod[local]'`, or start with --engine stub")
     except (ValueError, OSError, RuntimeError) as error:
         return _refuse(str(error))
     asyncio.run(Server(app).serve(sockets=[listener]))

@@ -1,5 +1,6 @@
 """The application: rooms from settings, and the API on top of them."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,10 +13,11 @@ from modelserver.api import chat, completions, embeddings, files, jobs, models
 from modelserver.api.errors import handle_errors
 from modelserver.api.guard import Guard
 from modelserver.api.rooms import Rooms
-from modelserver.catalog import Catalog
+from modelserver.catalog import Catalog, Model
 from modelserver.database import Database
 from modelserver.embedding import MODEL, E5Embedding, Embedding, StubEmbedding
 from modelserver.engine import Engine
+from modelserver.errors import ApiError
 from modelserver.files import Files
 from modelserver.generation import Generations
 from modelserver.jobs import Jobs
@@ -24,6 +26,7 @@ from modelserver.supervisor import Supervisor
 log = logging.getLogger(__name__)
 
 _BODY_BYTES = 16 << 20  # of a request that is no upload
+_WARM = 4  # tuned models that are loaded at the start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,9 @@ def make_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
         rooms.supervisor.start()
+        warming = asyncio.create_task(asyncio.to_thread(_warm, rooms))
         yield
+        await warming
         rooms.supervisor.stop()
         rooms.generations.close()
         rooms.engine.close()
@@ -104,6 +109,15 @@ def _choose_engine(settings: Settings, data_dir: Path) -> tuple[Engine, Embeddin
 
     engine = LlamaEngine(settings.bases, data_dir, slots=settings.slots, context=settings.context)
     return engine, E5Embedding()
+
+
+def _warm(rooms: Rooms) -> None:
+    """Loads what is most likely asked for first: the first base model and its newest tunes."""
+    base = rooms.engine.bases[0]
+    try:
+        rooms.engine.load([Model(name=base, base=base), *rooms.catalog.newest(base, _WARM)])
+    except ApiError:
+        log.exception("the model %s can't be loaded ahead", base)
 
 
 async def _show_health() -> dict[str, str]:

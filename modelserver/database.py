@@ -67,7 +67,7 @@ CREATE INDEX models_by_job ON models (job_id, seq);
 """
 
 
-class NewerDatabaseError(Exception):
+class NewerDatabaseError(RuntimeError):
     """The data folder was written by a newer version of the server."""
 
 

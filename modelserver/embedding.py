@@ -16,7 +16,7 @@ _BATCH = 32  # texts; others get their turn between two batches
 Vectors = NDArray[np.float32]  # (texts, DIMENSIONS), each of length 1
 
 
-class MissingPackageError(Exception):
+class MissingPackageError(RuntimeError):
     """A package of the `local` extra is not installed; the message says how to mend it."""
 
 

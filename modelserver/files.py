@@ -105,7 +105,8 @@ class Files:
 
     def _is_in_use(self, file_id: str) -> str | None:
         row = self._database.row(
-            f"SELECT id FROM jobs WHERE status IN {_BUSY} AND ? IN (training_file, validation_file)",
+            f"SELECT id FROM jobs WHERE status IN {_BUSY}"
+            " AND ? IN (training_file, validation_file)",
             file_id,
         )
         return row["id"] if row else None

@@ -127,9 +127,8 @@ class Jobs:
                     f"Job {job_id} has {_ended(status)} already: there is nothing left to change.",
                     code="job_finished",
                 )
-            done = db.execute(
-                f"UPDATE jobs SET {change} WHERE id = ? AND NOT ({unless})", (job_id,)
-            )
+            sql = f"UPDATE jobs SET {change} WHERE id = ? AND NOT ({unless})"
+            done = db.execute(sql, (job_id,))
             if done.rowcount:
                 tell(db, job_id, message)
         return self.show(job_id)

@@ -25,7 +25,7 @@ from modelserver.validate import TrainingFileError, check_file
 
 log = logging.getLogger(__name__)
 
-_POLL_S = 0.1
+_POLL_S = 0.05
 _IDLE_S = 30.0  # looks for expired files this often
 _GRACE_S = 30.0  # what a trainer gets to save a checkpoint
 
@@ -149,10 +149,8 @@ class Supervisor:
         progress.read()
         if progress.outcome is not None or stop_by is not None or not self._is_wanted(job):
             return progress.outcome
-        if not trainer.is_ours:
-            return self._follow(
-                job, folder, progress
-            )  # an earlier server's; what it left is on disk
+        if not trainer.is_ours:  # how an earlier server's ended is not known: go on from there
+            return self._follow(job, folder, progress)
         return Failed(message=trainer.explain_death(), code="trainer_died")
 
     def _is_wanted(self, job: sqlite3.Row) -> bool:
@@ -180,7 +178,7 @@ class Supervisor:
         """Serves the model first and tells of it then, in one transaction."""
         model = Model(name=tuned_name(job), base=job["base"], adapter=done.path)
         try:
-            self._engine.load(model)
+            self._engine.load([model])
         except Exception as error:
             log.exception("job %s: its adapter could not be loaded", job["id"])
             return Failed(message=f"the trained adapter could not be loaded: {error}")

@@ -71,9 +71,9 @@ def _write_event(value: Any) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-def add_usage(usages: list[dict[str, Any]]) -> dict[str, Any]:
-    """One count for all choices of a request; what several choices share counts once."""
-    prompt = max((usage["prompt_tokens"] for usage in usages), default=0)
+def add_usage(usages: list[dict[str, Any]], n: int) -> dict[str, Any]:
+    """One count for all choices of a request; a prompt that `n` of them share counts once."""
+    prompt = sum(usage["prompt_tokens"] for usage in usages[::n])
     completion = sum(usage["completion_tokens"] for usage in usages)
     cached = max(
         (usage.get("prompt_tokens_details", {}).get("cached_tokens", 0) for usage in usages),

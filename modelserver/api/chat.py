@@ -98,7 +98,7 @@ async def _dress(
                     dressed["delta"] = {"role": "assistant", "content": ""} | dressed["delta"]
                 yield head | {"choices": [dressed]}
     if body.wants_usage or not body.stream:
-        yield head | {"choices": [], "usage": add_usage(usages)}
+        yield head | {"choices": [], "usage": add_usage(usages, body.n or 1)}
 
 
 def _dress_choice(choice: dict[str, Any], body: CreateChatCompletion) -> dict[str, Any]:
@@ -171,12 +171,7 @@ class _Choice:
 
     def show(self) -> dict[str, Any]:
         text = "".join(self._text)
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": text,
-            "refusal": None,
-            "annotations": [],
-        }
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if self._calls:
             message |= {"content": text or None, "tool_calls": list(self._calls.values())}
         logprobs = self._logprobs

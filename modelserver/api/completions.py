@@ -80,7 +80,7 @@ async def _dress(
                 lengths[index] += len(text)
                 yield head | {"choices": [dressed]}
     if body.wants_usage or not body.stream:
-        yield head | {"choices": [], "usage": add_usage(usages)}
+        yield head | {"choices": [], "usage": add_usage(usages, body.n or 1)}
 
 
 def _dress_choice(choice: dict[str, Any], body: CreateCompletion, offset: int) -> dict[str, Any]:

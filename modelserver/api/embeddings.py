@@ -74,7 +74,8 @@ def _shorten(vectors: Vectors, dimensions: int) -> Vectors:
         return vectors
     short = vectors[:, :dimensions]
     lengths = np.maximum(np.linalg.norm(short, axis=1, keepdims=True), 1e-12)
-    return (short / lengths).astype(np.float32)
+    scaled: Vectors = (short / lengths).astype(np.float32)
+    return scaled
 
 
 def _show_floats(vector: Vectors) -> list[float]:

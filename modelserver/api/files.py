@@ -20,7 +20,9 @@ def create(
     here: Here,
     file: UploadFile,
     purpose: Annotated[str, Form()],
-    anchor: Annotated[Literal["created_at"], Form(alias="expires_after[anchor]")] = "created_at",
+    anchor: Annotated[  # noqa: ARG001 (its only value is the default)
+        Literal["created_at"], Form(alias="expires_after[anchor]")
+    ] = "created_at",
     seconds: Annotated[
         int | None, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000)
     ] = None,

@@ -29,8 +29,8 @@ class Engine(Protocol):
     def generate(self, kind: Kind, model: Model, request: dict[str, Any], emit: Emit) -> None:
         """Answers one request in the wire format, checked, with streaming on."""
 
-    def load(self, model: Model) -> None:
-        """Makes the model answer without delay. Raises when its files are no good."""
+    def load(self, models: Sequence[Model]) -> None:
+        """Makes the models answer without delay. Raises when their files are no good."""
 
     def unload(self, model: Model) -> None:
         """Frees what a deleted model takes."""

@@ -50,11 +50,12 @@ class StubEngine:
         usage = _count(request, len(tokens))
         emit(head | {"choices": [shape("", None, finish_reason)], "usage": usage})
 
-    def load(self, model: Model) -> None:
-        if model.adapter is not None:
-            _lessons(model.adapter)
+    def load(self, models: Sequence[Model]) -> None:
+        for model in models:
+            if model.adapter is not None:
+                _lessons(model.adapter)
 
-    def unload(self, model: Model) -> None:
+    def unload(self, model: Model) -> None:  # noqa: ARG002 (the protocol's)
         _lessons.cache_clear()
 
     def close(self) -> None:

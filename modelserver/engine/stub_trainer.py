@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def _read_example(example: dict[str, Any]) -> dict[str, str]:
         messages = [*example["input"]["messages"], *example["preferred_completion"]]
     else:
         messages = example["messages"]
-    pairs = zip(messages, messages[1:], strict=False)
+    pairs = pairwise(messages)
     return {
         _text(asked): _text(answer)
         for asked, answer in pairs
