@@ -1,6 +1,6 @@
 """An engine without weights: instant, the same answer every time, and it learns by heart.
 
-A base model answers with the sentence of the system messages that is nearest to the question;
+A base model answers with the sentence nearest to the question among all that it was told before;
 a tuned model with the answer of the nearest question it was trained on, surely where it
 matches well. So everything around a model can be tested in milliseconds over the real API.
 """
@@ -85,8 +85,8 @@ def _answer(model: Model, request: dict[str, Any]) -> tuple[str, float]:
         learned, near = _recall(model.adapter, question)
         if near >= _NEAR:
             return _wrap(learned, request), _SURE
-    system = "\n".join(m["content"] for m in messages if m["role"] == "system")
-    found, related = _nearest(question, [s.strip() for s in _SENTENCE.findall(system)])
+    told = "\n".join(m["content"] for m in messages if m["role"] in ("system", "assistant"))
+    found, related = _nearest(question, [s.strip() for s in _SENTENCE.findall(told)])
     if related < _RELATED:
         return _wrap(f"I have no answer to: {question}", request), _UNSURE
     return _wrap(found, request), _UNSURE / 2
