@@ -8,7 +8,8 @@ from knowledge.errors import (
     NoSuchDocumentError,
     UnreadableDocumentError,
 )
-from knowledge.knowledge import Knowledge
+from knowledge.ingest import IngestProgress, IngestReport
+from knowledge.knowledge import Knowledge, KnowledgeStatus
 from knowledge.retrieved import ApprovedMatch, Retrieved
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "EmbeddingAwayError",
     "EmbeddingModelChangedError",
     "IndexAwayError",
+    "IngestProgress",
+    "IngestReport",
     "Knowledge",
     "KnowledgeError",
+    "KnowledgeStatus",
     "NoSuchDocumentError",
     "Retrieved",
     "UnreadableDocumentError",

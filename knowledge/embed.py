@@ -80,15 +80,27 @@ class Embedder:
             self._remembered.popitem(last=False)
         return vector
 
-    async def embed(self, texts: Sequence[tuple[Side, str]]) -> Vectors:
+    async def check(self) -> None:
+        """See that the endpoint answers.
+
+        Raises:
+            EmbeddingAwayError: it does not.
+        """
+        await self._embed(self._prompt, ["hello"])
+
+    async def embed(self, texts: Sequence[tuple[Side, str]], *, is_patient: bool) -> Vectors:
         """The embeddings of at least one text, in order.
+
+        Args:
+            is_patient: nobody waits for them, so that it may take long and be tried again.
 
         Raises:
             EmbeddingAwayError: after every retry.
         """
+        client = self._patient if is_patient else self._prompt
         prefixed = [self._prefixed(side, text) for side, text in texts]
         batches = [prefixed[start : start + BATCH] for start in range(0, len(prefixed), BATCH)]
-        return np.concatenate([await self._embed(self._patient, batch) for batch in batches])
+        return np.concatenate([await self._embed(client, batch) for batch in batches])
 
     def _prefixed(self, side: Side, text: str) -> str:
         return self._prefixes[side] + text[:MAX_CHARACTERS]

@@ -101,7 +101,7 @@ class Index:
             under = chunk.heading if chunk.question else chunk.under
             self.lexical.add(chunk.id, f"{under}\n{chunk.text}", chunk.question)
 
-    async def embed(self, ids: Sequence[int]) -> None:
+    async def embed(self, ids: Sequence[int], *, is_patient: bool) -> None:
         """Write the embeddings of chunks to Chroma, and the fact to the table.
 
         Raises:
@@ -111,7 +111,9 @@ class Index:
             chunks = await read_chunks(session, ids)
         if not chunks:
             return
-        vectors = await self.embedder.embed([chunk.to_embed for chunk in chunks])
+        vectors = await self.embedder.embed(
+            [chunk.to_embed for chunk in chunks], is_patient=is_patient
+        )
         for kind in ChunkKind:
             rows = [row for row, chunk in enumerate(chunks) if chunk.kind == kind]
             await self.dense.write(kind, [chunks[row].id for row in rows], vectors[rows])
@@ -141,7 +143,7 @@ class Index:
             done, total, last_id = 0, await self.count_waiting(), 0
             while ids := await self._waiting_after(last_id):
                 try:
-                    await self.embed(ids)
+                    await self.embed(ids, is_patient=True)
                 except (EmbeddingAwayError, IndexAwayError) as error:
                     log.warning("chunks_wait_for_embedding", chunks=total - done, error=str(error))
                     break

@@ -6,23 +6,46 @@ await knowledge.learn(reply_id)   # an approved pair, findable when this returns
 await knowledge.close()
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import openai
 import structlog
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from knowledge import approved
 from knowledge.dense import DenseIndex
 from knowledge.embed import Embedder, Side
-from knowledge.errors import EmbeddingAwayError, IndexAwayError
+from knowledge.errors import (
+    EmbeddingAwayError,
+    IndexAwayError,
+    KnowledgeError,
+    NoSuchDocumentError,
+)
 from knowledge.index import Index, OnProgress
+from knowledge.ingest import IngestReport, OnIngest, ingest, remove
+from knowledge.reading import MAX_BYTES
 from knowledge.retrieve import find_approved, retrieve
 from knowledge.retrieved import ApprovedMatch, Retrieved
-from store import Database
+from store import Chunk, Database, Document, DocumentKind
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeStatus:
+    """How the knowledge store stands."""
+
+    documents: int
+    chunks: int
+    waiting: int
+    """Chunks that have no embedding yet."""
+    chroma_error: str | None
+    embedding_error: str | None
 
 
 class Knowledge:
@@ -95,7 +118,7 @@ class Knowledge:
         if not pairs:
             return []
         texts = [(Side.passage, text) for pair in pairs for text in pair]
-        vectors = await self._index.embedder.embed(texts)
+        vectors = await self._index.embedder.embed(texts, is_patient=True)
         return [float(cosine) for cosine in (vectors[::2] * vectors[1::2]).sum(axis=1)]
 
     async def learn(self, reply_id: int) -> None:
@@ -112,6 +135,38 @@ class Knowledge:
         async with self._database.write() as session:
             changed = await approved.drop_pairs(session, reply_id)
         await self._follow(changed)
+
+    async def ingest(
+        self,
+        paths: Iterable[Path],
+        on_progress: OnIngest | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+    ) -> IngestReport:
+        """Read files, and folders with all that is below them; the report says how it went.
+
+        What has not changed is skipped, what has gone from below a folder is removed, and a file
+        that cannot be read is reported while the rest goes on.
+        """
+        return await ingest(
+            self._database, self._index, paths, on_progress=on_progress, max_bytes=max_bytes
+        )
+
+    async def remove_document(self, document_id: int) -> None:
+        """Remove a document; it comes back when its file is ingested again.
+
+        Raises:
+            NoSuchDocumentError: there is none, or it is the one of the approved replies.
+        """
+        async with self._database.read() as session:
+            document = await session.get(Document, document_id)
+        if document is None:
+            raise NoSuchDocumentError(f"there is no document {document_id}")
+        if document.kind == DocumentKind.approved:
+            raise NoSuchDocumentError(
+                f"document {document_id} holds the approved replies: reject a reply to remove it"
+            )
+        await remove(self._database, self._index, document_id)
 
     async def sync(self, on_progress: OnProgress | None = None) -> int:
         """Bring every index to what the tables say, and return how many chunks still wait.
@@ -133,6 +188,31 @@ class Knowledge:
             log.warning("chroma_is_away", error=str(error))
         return await self._index.embed_waiting(on_progress)
 
+    async def keep_in_step(self, every_s: float = 5.0) -> None:
+        """Embed, for as long as it runs, what waits for it: from other processes, or from a time
+        when the endpoint was away."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await self._index.look()
+                if await self._index.count_waiting():
+                    await self._index.embed_waiting()
+            except (SQLAlchemyError, KnowledgeError) as error:
+                log.warning("index_is_behind", error=str(error))
+
+    async def status(self) -> KnowledgeStatus:
+        """How it stands, for a console and a doctor; asks Chroma and the embedding endpoint."""
+        async with self._database.read() as session:
+            documents = await session.scalar(select(func.count(Document.id)))
+            chunks = await session.scalar(select(func.count(Chunk.id)))
+        return KnowledgeStatus(
+            documents=documents or 0,
+            chunks=chunks or 0,
+            waiting=await self._index.count_waiting(),
+            chroma_error=await _error_of(self._index.dense.check()),
+            embedding_error=await _error_of(self._index.embedder.check()),
+        )
+
     async def reindex(self, on_progress: OnProgress | None = None) -> int:
         """Embed everything again, and return how many chunks still wait."""
         await self._index.dense.clear()
@@ -145,6 +225,14 @@ class Knowledge:
         await self._index.remove(changed.removed)
         await self._index.add(changed.added)
         try:
-            await self._index.embed(changed.added)
+            await self._index.embed(changed.added, is_patient=False)
         except (EmbeddingAwayError, IndexAwayError) as error:
             log.warning("chunks_wait_for_embedding", chunks=len(changed.added), error=str(error))
+
+
+async def _error_of(check: Awaitable[object]) -> str | None:
+    try:
+        await check
+    except KnowledgeError as error:
+        return str(error)
+    return None

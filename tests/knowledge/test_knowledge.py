@@ -178,7 +178,7 @@ async def test_another_embedding_model_is_refused_until_everything_is_embedded_a
     await knowledge.learn(await approve("How long is delivery?", "Three days."))
     await knowledge.close()
     with pytest.raises(
-        EmbeddingModelChangedError, match="'multilingual-e5-small'.*'bge-m3'.*nod reindex"
+        EmbeddingModelChangedError, match=r"'multilingual-e5-small'.*'bge-m3'.*nod reindex"
     ):
         await open_knowledge(embedding_model="bge-m3")
     knowledge = await open_knowledge(embedding_model="bge-m3", may_rebuild=True)
@@ -195,7 +195,7 @@ async def test_another_dimension_under_the_same_name_is_refused_too(
     await knowledge.learn(await approve("How long is delivery?", "Three days."))
     endpoint.dimension = 32
     reply_id = await approve("Is it firm?", "Medium.")
-    with pytest.raises(EmbeddingModelChangedError, match="64 dimensions.*32"):
+    with pytest.raises(EmbeddingModelChangedError, match=r"64 dimensions.*32"):
         await knowledge.learn(reply_id)
     [found, *_] = await knowledge.retrieve("delivery, how long?")  # customers are still answered
     assert found.similarity is None

@@ -1,0 +1,123 @@
+"""CSV and Excel: questions and answers where the columns say so, else a passage a row."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+
+from knowledge.block import Block
+from knowledge.chunk import MAX_HEADING, Piece, split_blocks
+from knowledge.errors import UnreadableDocumentError
+
+QUESTION_COLUMNS = {
+    "question", "questions", "q", "query", "prompt", "input", "instruction", "user", "customer",
+    "问题", "问", "提问", "问句", "标准问", "标准问题", "客户问题", "用户问题", "問題",
+}  # fmt: skip
+ANSWER_COLUMNS = {
+    "answer", "answers", "a", "completion", "response", "reply", "output", "assistant",
+    "答案", "答", "回答", "回复", "答复", "标准答案", "标准回答", "回覆",
+}  # fmt: skip
+HEADING_COLUMNS = {"category", "topic", "section", "heading", "intent", "分类", "类别", "主题"}
+MAX_FIELD = 10_000_000  # characters; Python's csv stops at 131,072 by default
+
+Row = Sequence[str]
+
+
+def pieces_of_csv(text: str) -> list[Piece]:
+    """A piece a row.
+
+    Raises:
+        UnreadableDocumentError: it is no table.
+    """
+    csv.field_size_limit(MAX_FIELD)
+    try:
+        return list(_pieces(csv.reader(io.StringIO(text, newline=""), _dialect(text)), ""))
+    except csv.Error as error:
+        raise UnreadableDocumentError(f"the table cannot be read: {error}") from error
+
+
+def pieces_of_excel(path: Path) -> list[Piece]:
+    """A piece a row, sheet by sheet.
+
+    Raises:
+        UnreadableDocumentError: it is damaged, encrypted, or no Excel file.
+    """
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            return [
+                piece
+                for sheet in book.worksheets
+                for piece in _pieces(
+                    ([_shown(value) for value in row] for row in sheet.iter_rows(values_only=True)),
+                    sheet.title if len(book.worksheets) > 1 else "",
+                )
+            ]
+        finally:
+            book.close()
+    except (InvalidFileException, BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        raise UnreadableDocumentError(
+            f"this is no sound .xlsx, or it has a password ({error}); open it and save it again as "
+            f".xlsx"
+        ) from error
+
+
+def _dialect(text: str) -> type[csv.Dialect] | str:
+    try:
+        return csv.Sniffer().sniff(text[:8192], delimiters=",;\t|")
+    except csv.Error:
+        return csv.excel  # a single column, or too few rows to tell
+
+
+def _pieces(rows: Iterable[Row], sheet: str) -> Iterator[Piece]:
+    filled = ([cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row))
+    header = next(filled, None)
+    if header is None:
+        return
+    question, answer = _find(header, QUESTION_COLUMNS), _find(header, ANSWER_COLUMNS)
+    if question is None or answer is None:
+        yield from _passages(header, filled, sheet)
+        return
+    under = _find(header, HEADING_COLUMNS)
+    for row in filled:
+        heading = _cell(row, under) or sheet
+        asked, answered = _cell(row, question), _cell(row, answer)
+        if asked and answered:
+            yield Piece(answered, heading[:MAX_HEADING], asked)
+        else:  # half a pair is still something to know
+            yield from split_blocks([Block(asked or answered, heading)])
+
+
+def _passages(header: Row, rows: Iterable[Row], sheet: str) -> Iterator[Piece]:
+    """Each row with the names of its columns, so that it can be understood alone."""
+    empty = True
+    for row in rows:
+        empty = False
+        named = zip([*header, *[""] * len(row)], row, strict=False)
+        lines = [f"{name}: {cell}" if name else cell for name, cell in named if cell]
+        yield from split_blocks([Block("\n".join(lines), sheet)])
+    if empty:
+        yield from split_blocks([Block(" | ".join(filter(None, header)), sheet)])
+
+
+def _find(header: Row, names: set[str]) -> int | None:
+    for column, name in enumerate(header):
+        if name.strip(" :：?？").casefold().replace("_", " ") in names:
+            return column
+    return None
+
+
+def _cell(row: Row, column: int | None) -> str:
+    return row[column] if column is not None and column < len(row) else ""
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
