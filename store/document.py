@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from store.base import Base, utc_now
@@ -56,6 +56,12 @@ class Chunk(Base):
     # An id is never used twice, so that an index which is behind cannot name another chunk.
     __table_args__ = (
         UniqueConstraint("document_id", "seq"),
+        Index(
+            "ix_chunk_to_embed",
+            "id",
+            sqlite_where=text("indexed_at is null"),
+            postgresql_where=text("indexed_at is null"),
+        ),
         {"sqlite_autoincrement": True},
     )
 

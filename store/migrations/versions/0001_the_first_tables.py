@@ -469,6 +469,13 @@ def upgrade() -> None:
             batch_op.f("ix_chunk_conversation_id"), ["conversation_id"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_chunk_reply_id"), ["reply_id"], unique=False)
+        batch_op.create_index(
+            "ix_chunk_to_embed",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("indexed_at is null"),
+            postgresql_where=sa.text("indexed_at is null"),
+        )
 
     op.create_table(
         "example",
@@ -535,6 +542,11 @@ def downgrade() -> None:
 
     op.drop_table("example")
     with op.batch_alter_table("chunk", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_chunk_to_embed",
+            sqlite_where=sa.text("indexed_at is null"),
+            postgresql_where=sa.text("indexed_at is null"),
+        )
         batch_op.drop_index(batch_op.f("ix_chunk_reply_id"))
         batch_op.drop_index(batch_op.f("ix_chunk_conversation_id"))
 
