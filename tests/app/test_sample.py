@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 
 from app.sample import DOCUMENTS, PAIRS, QUESTIONS
+from app.sample_shop import CHANNEL
+from app.settings import Settings
+from finetune.split import side_of
+from store import Split, conversation_id
 
 TOPICS = {"comfort", "materials", "price", "delivery", "installation", "warranty", "returns"}
 MAX_SIMILAR_WORDS = 0.8
+HOLDOUT_SHARE = Settings.model_fields["holdout_share"].default
+GATE_MIN_ITEMS = Settings.model_fields["gate_min_items"].default
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -86,6 +92,17 @@ def test_some_drafts_are_there_to_edit_and_some_to_reject() -> None:
     assert all(pair["reason"] and pair["draft"] != pair["answer"] for pair in drafts)
     rejected = [pair["fact"] for pair in drafts if pair["verdict"] == "rejected"]
     assert len(set(rejected)) == len(rejected), "each fact keeps a customer whose reply is approved"
+
+
+def test_every_fact_is_trained_on_and_enough_are_held_out() -> None:
+    held_out = [
+        pair
+        for pair in PAIR_ROWS
+        if side_of(conversation_id(CHANNEL, pair["id"]), HOLDOUT_SHARE) is Split.holdout
+    ]
+    assert max(Counter(pair["fact"] for pair in held_out).values()) == 1
+    assert all(pair.get("verdict") is None for pair in held_out)
+    assert len(held_out) >= GATE_MIN_ITEMS
 
 
 @pytest.mark.parametrize("fact", ANSWERS)
