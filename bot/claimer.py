@@ -41,6 +41,7 @@ class Claimer(ABC, Generic[_W]):
                 await self._take_up()
         finally:
             await self._end(grace_s)
+            self._is_stopping = False
 
     def stop(self) -> None:
         """Take nothing up any more; `run` returns when what is under way has ended."""
