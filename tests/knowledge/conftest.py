@@ -1,6 +1,6 @@
 """A knowledge store on disk, an embedding endpoint over HTTP, and approved replies."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from store import (
     Way,
     conversation_id,
 )
-from tests.knowledge.embedding_endpoint import EmbeddingEndpoint
+from tests.knowledge.embedding_endpoint import EmbeddingEndpoint, line_to
 
 MODEL = "multilingual-e5-small"
 Approve = Callable[..., Awaitable[int]]
@@ -27,10 +27,9 @@ OpenKnowledge = Callable[..., Awaitable[Knowledge]]
 
 
 @pytest.fixture
-def endpoint() -> Iterator[EmbeddingEndpoint]:
-    endpoint = EmbeddingEndpoint()
-    yield endpoint
-    endpoint.close()
+async def endpoint(modelserver_url: str) -> AsyncIterator[EmbeddingEndpoint]:
+    async with line_to(modelserver_url) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
@@ -43,6 +42,8 @@ async def open_knowledge(
     async def open_it(**differing: Any) -> Knowledge:
         given: dict[str, Any] = {"embedding_model": MODEL, "folder": tmp_path / "chroma"}
         knowledge = await Knowledge.open(database, endpoint.client, **given | differing)
+        # What waits without a customer is tried again for seconds: not here.
+        knowledge._index.embedder._patient = knowledge._index.embedder._prompt
         opened.append(knowledge)
         return knowledge
 

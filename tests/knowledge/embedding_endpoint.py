@@ -1,80 +1,30 @@
-"""A small OpenAI-compatible embedding endpoint over HTTP: the same words, the same vector.
+"""The stub model server over HTTP, with a line to it that can be cut and listened to."""
 
-It can be told to be down, and counts what it was asked for.
-"""
-
-import base64
 import json
-import threading
-import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import numpy as np
+import httpx2
 import openai
-
-from knowledge.words import words_of
 
 
 class EmbeddingEndpoint:
-    """Hashes words into `dimension` buckets, so that texts that share words are near."""
+    """`client` speaks to a real server; `asked` is what it embedded."""
 
-    def __init__(self, dimension: int = 64) -> None:
-        self.dimension = dimension
+    def __init__(self, url: str) -> None:
         self.is_down = False
         self.asked: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+        http = openai.DefaultAsyncHttpxClient(event_hooks={"request": [self._overhear]})
+        self.client = openai.AsyncOpenAI(base_url=url, api_key="none", http_client=http)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+    async def _overhear(self, request: httpx2.Request) -> None:
+        if self.is_down:
+            raise httpx2.ConnectError("the line is cut", request=request)
+        self.asked.extend(json.loads(request.content)["input"])
 
-    @property
-    def client(self) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(base_url=self.url, api_key="none", max_retries=0)
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def embed(self, text: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-        vector = np.full(self.dimension, 0.01, dtype=np.float32)
-        for word in words_of(text.removeprefix("query: ").removeprefix("passage: ")):
-            vector[zlib.crc32(word.encode()) % self.dimension] += 1
-        return vector
-
-    def _handler(endpoint) -> type[BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                if endpoint.is_down:
-                    self._answer(503, {"error": {"message": "down for the test"}})
-                    return
-                endpoint.asked.extend(body["input"])
-                rows = [
-                    {
-                        "object": "embedding",
-                        "index": index,
-                        "embedding": base64.b64encode(endpoint.embed(text).tobytes()).decode(),
-                    }
-                    for index, text in enumerate(body["input"])
-                ]
-                usage = {"prompt_tokens": 1, "total_tokens": 1}
-                answer = {"object": "list", "data": rows, "model": body["model"], "usage": usage}
-                self._answer(200, answer)
-
-            def _answer(self, status: int, answer: dict[str, Any]) -> None:
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler
+@asynccontextmanager
+async def line_to(url: str) -> AsyncIterator[EmbeddingEndpoint]:
+    endpoint = EmbeddingEndpoint(url)
+    yield endpoint
+    await endpoint.client.close()

@@ -131,9 +131,8 @@ async def test_a_file_that_became_bad_keeps_what_was_known_from_it(
 
 
 async def test_ingest_without_embeddings_is_finished_by_sync(
-    knowledge: Knowledge, folder: Path, endpoint: EmbeddingEndpoint, monkeypatch: pytest.MonkeyPatch
+    knowledge: Knowledge, folder: Path, endpoint: EmbeddingEndpoint
 ) -> None:
-    knowledge._index.embedder._patient = knowledge._index.embedder._prompt  # no waiting in tests
     endpoint.is_down = True
     report = await knowledge.ingest([folder])
     assert report.waiting == 3

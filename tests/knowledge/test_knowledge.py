@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import delete, func, select, update
 
@@ -20,8 +21,8 @@ async def count_chunks(database: Database) -> int:
 
 
 @asynccontextmanager
-async def chroma_at(folder: Path) -> AsyncIterator[DenseIndex]:
-    chroma = DenseIndex(model=MODEL, folder=folder)
+async def chroma_at(folder: Path, model: str = MODEL) -> AsyncIterator[DenseIndex]:
+    chroma = DenseIndex(model=model, folder=folder)
     yield chroma
     await chroma.close()
 
@@ -172,34 +173,34 @@ async def test_sync_removes_orphans_and_restores_what_chroma_lost(
 
 
 async def test_another_embedding_model_is_refused_until_everything_is_embedded_again(
-    open_knowledge: OpenKnowledge, approve: Approve, endpoint: EmbeddingEndpoint
+    open_knowledge: OpenKnowledge, approve: Approve, tmp_path: Path
 ) -> None:
-    knowledge = await open_knowledge()
-    await knowledge.learn(await approve("How long is delivery?", "Three days."))
-    await knowledge.close()
-    with pytest.raises(
-        EmbeddingModelChangedError, match=r"'multilingual-e5-small'.*'bge-m3'.*nod reindex"
-    ):
-        await open_knowledge(embedding_model="bge-m3")
-    knowledge = await open_knowledge(embedding_model="bge-m3", may_rebuild=True)
+    reply_id = await approve("How long is delivery?", "Three days.")
+    async with chroma_at(tmp_path / "chroma", model="bge-m3") as chroma:
+        await chroma.write(ChunkKind.pair, [1], np.ones((1, 1024), np.float32))
+    with pytest.raises(EmbeddingModelChangedError, match=r"'bge-m3'.*'multilingual.*nod reindex"):
+        await open_knowledge()
+    knowledge = await open_knowledge(may_rebuild=True)
     assert await knowledge.sync() == 0
-    assert endpoint.asked[-1] == "How long is delivery?"  # bge has no prefixes
     [found] = await knowledge.retrieve("how long is delivery")
     assert found.similarity is not None
+    assert found.reply_id == reply_id
 
 
 async def test_another_dimension_under_the_same_name_is_refused_too(
-    open_knowledge: OpenKnowledge, approve: Approve, endpoint: EmbeddingEndpoint
+    open_knowledge: OpenKnowledge, approve: Approve, tmp_path: Path
 ) -> None:
+    async with chroma_at(tmp_path / "chroma") as chroma:
+        await chroma.write(ChunkKind.pair, [999], np.ones((1, 32), np.float32))
     knowledge = await open_knowledge()
-    await knowledge.learn(await approve("How long is delivery?", "Three days."))
-    endpoint.dimension = 32
-    reply_id = await approve("Is it firm?", "Medium.")
-    with pytest.raises(EmbeddingModelChangedError, match=r"64 dimensions.*32"):
+    reply_id = await approve("How long is delivery?", "Three days.")
+    with pytest.raises(EmbeddingModelChangedError, match=r"32 dimensions.*384"):
         await knowledge.learn(reply_id)
-    [found, *_] = await knowledge.retrieve("delivery, how long?")  # customers are still answered
+    [found] = await knowledge.retrieve("delivery, how long?")  # customers are still answered
     assert found.similarity is None
     assert await knowledge.reindex() == 0
+    [found] = await knowledge.retrieve("delivery, how long?")
+    assert found.similarity is not None
 
 
 async def test_a_second_process_on_the_folder_works_by_words_alone(
