@@ -40,9 +40,11 @@ def _explain(error: RequestValidationError) -> BadRequestError:
     if problems[0]["type"] == "json_invalid":
         reason = problems[0].get("ctx", {}).get("error", problems[0]["msg"])
         return BadRequestError(f"The body is not valid JSON: {reason}")
-    place = _place(problems[0], error.body)
-    # Where a key takes several types, the last is the one that says most (`auto` comes first).
-    problem = [one for one in problems if _place(one, error.body) == place][-1]
+    first = _place(problems[0], error.body)
+    related = [(one, _place(one, error.body)) for one in problems]
+    related = [(one, place) for one, place in related if place[: len(first)] == first]
+    # Where a key takes several types, the deepest complaint says most, and the last of those.
+    problem, place = max(reversed(related), key=lambda pair: len(pair[1]))
     param = ".".join(place) or None
     message = f"{param or 'The body'}: {problem['msg']}{_show(problem.get('input'))}"
     return BadRequestError(message, param=param)

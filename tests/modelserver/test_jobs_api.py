@@ -1,56 +1,13 @@
 """Fine-tuning jobs over the real API, with the stub's trainer in a real process."""
 
-import asyncio
 import base64
-import json
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from modelserver_process import running_modelserver
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
-
-BASE = "smollm2-135m-instruct"
-FINISHED = ("succeeded", "failed", "cancelled")
-
-
-def lines_of(pairs: Sequence[tuple[str, str]]) -> bytes:
-    rows = [
-        {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
-        for q, a in pairs
-    ]
-    return "\n".join(json.dumps(row) for row in rows).encode()
-
-
-PAIRS = [(f"What does item number {i} cost?", f"Item {i} costs {i * 7} euros.") for i in range(12)]
-
-
-async def upload(client: AsyncOpenAI, content: bytes, purpose: Any = "fine-tune") -> str:
-    return (await client.files.create(file=("t.jsonl", content), purpose=purpose)).id
-
-
-async def wait_for(client: AsyncOpenAI, job_id: str, *statuses: str) -> Any:
-    async with asyncio.timeout(60):
-        while True:
-            job = await client.fine_tuning.jobs.retrieve(job_id)
-            if job.status in (statuses or FINISHED):
-                return job
-            assert job.status not in FINISHED, job
-            await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-async def client(modelserver_url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=modelserver_url, api_key="none", max_retries=0) as client:
-        yield client
-
-
-async def ask(client: AsyncOpenAI, model: str, question: str) -> str:
-    done = await client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": question}]
-    )
-    return done.choices[0].message.content or ""
+from training_jobs import BASE, PAIRS, Connect, ask, lines_of, upload, wait_for
 
 
 async def test_a_tuned_model_answers_what_it_was_taught(client: AsyncOpenAI) -> None:
@@ -156,9 +113,9 @@ async def test_a_bad_line_fails_the_job_with_its_number_and_key(client: AsyncOpe
     assert done.error.code == "invalid_training_file"
 
 
-async def test_cancel_pause_and_resume(tmp_path: Path) -> None:
+async def test_cancel_pause_and_resume(tmp_path: Path, connect: Connect) -> None:
     with running_modelserver(tmp_path, "--stub-delay-s", "0.3") as server:
-        client = AsyncOpenAI(base_url=server.url, api_key="none")
+        client = connect(server.url)
         jobs = client.fine_tuning.jobs
         file_id = await upload(client, lines_of(PAIRS))
         order = {"model": BASE, "training_file": file_id}

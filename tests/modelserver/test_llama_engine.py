@@ -1,0 +1,240 @@
+"""llama.cpp with a real model: adapters that come and go, several at a time, and its faults."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelserver_process import ModelServer, running_modelserver
+from openai import BadRequestError
+from training_jobs import BASE, Connect
+
+from modelserver.catalog import Model
+from modelserver.engine import Chunk
+from modelserver.errors import ApiError, ModelNotFoundError
+
+pytestmark = pytest.mark.model
+gguf = pytest.importorskip("gguf")
+np = pytest.importorskip("numpy")
+pytest.importorskip("xllamacpp")
+
+QUESTIONS = ("Name a fruit.", "Name a colour.", "Where do whales live?")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def engine(data_dir: Path) -> Iterator[Any]:
+    from modelserver.engine.llama import LlamaEngine
+
+    engine = LlamaEngine([BASE], data_dir, slots=4, context=512)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def tuned(engine: Any, data_dir: Path) -> list[Model]:
+    """Two models with adapters of noise: not clever, but different from the base for sure."""
+    return [make_tuned(engine, data_dir / f"adapter-{seed}", seed) for seed in (1, 2)]
+
+
+def make_tuned(engine: Any, folder: Path, seed: int) -> Model:
+    from modelserver.bases import resolve_base
+
+    folder.mkdir()
+    base = resolve_base(BASE, folder.parent)
+    write_noise(base.gguf_path, folder / "adapter.gguf", seed)
+    return Model(name=folder.name, base=BASE, adapter=folder)
+
+
+def write_noise(base: Path, target: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(target, "llama")
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, 16.0)
+    for tensor in gguf.GGUFReader(base).tensors:
+        if "ffn_down" in tensor.name:
+            size_in, size_out = map(int, tensor.shape)
+            for side, shape in (("a", (8, size_in)), ("b", (size_out, 8))):
+                noise = random.normal(0, 0.06, shape).astype(np.float16)
+                writer.add_tensor(f"{tensor.name}.lora_{side}", noise)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def answer(engine: Any, model: Model, question: str, max_tokens: int = 12) -> str:
+    chunks: list[Chunk] = []
+
+    def emit(chunk: Chunk) -> bool:
+        chunks.append(chunk)
+        return False
+
+    engine.generate("chat", model, request_for(question, max_tokens), emit)
+    return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+
+
+def request_for(question: str, max_tokens: int) -> dict[str, Any]:
+    return {
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_no_model_ever_gives_the_answer_of_another(engine: Any, tuned: list[Model]) -> None:
+    base = Model(name=BASE, base=BASE)
+    alone = {(m.name, q): answer(engine, m, q) for m in (base, *tuned) for q in QUESTIONS}
+    assert len({alone[m.name, QUESTIONS[2]] for m in (base, *tuned)}) == 3
+    mixed = [(m, q) for q in QUESTIONS for m in (tuned[1], base, tuned[0], base)] * 2
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda pair: answer(engine, *pair), mixed))
+    assert answers == [alone[m.name, q] for m, q in mixed]
+
+
+def test_a_new_adapter_interrupts_nobody(engine: Any, data_dir: Path) -> None:
+    base = Model(name=BASE, base=BASE)
+    expected = answer(engine, base, QUESTIONS[0], 40)
+    new = make_tuned(engine, data_dir / "adapter-3", 3)
+    with ThreadPoolExecutor(3) as threads:
+        others = [threads.submit(answer, engine, base, QUESTIONS[0], 40) for _ in range(6)]
+        engine.load([new])
+        assert [other.result() for other in others] == [expected] * 6
+    assert answer(engine, new, QUESTIONS[0], 40) != expected
+
+
+def test_a_deleted_adapter_is_gone(engine: Any, data_dir: Path) -> None:
+    model = make_tuned(engine, data_dir / "adapter-4", 4)
+    assert model.adapter is not None
+    answer(engine, model, QUESTIONS[0])
+    (model.adapter / "adapter.gguf").unlink()
+    engine.unload(model)
+    with pytest.raises(ModelNotFoundError):
+        answer(engine, model, QUESTIONS[0])
+
+
+def test_a_broken_adapter_fails_alone(engine: Any, data_dir: Path) -> None:
+    folder = data_dir / "adapter-broken"
+    folder.mkdir()
+    (folder / "adapter.gguf").write_bytes(b"GGUF but not really")
+    with pytest.raises(ApiError, match="could not be loaded"):
+        engine.load([Model(name="broken", base=BASE, adapter=folder)])
+    assert answer(engine, Model(name=BASE, base=BASE), QUESTIONS[0])
+
+
+def test_who_stops_listening_stops_the_model(engine: Any) -> None:
+    seen: list[Chunk] = []
+
+    def emit(chunk: Chunk) -> bool:
+        seen.append(chunk)
+        return len(seen) >= 3
+
+    engine.generate(
+        "chat", Model(name=BASE, base=BASE), request_for("Tell a long story.", 400), emit
+    )
+    assert len(seen) < 100
+
+
+def test_a_crash_of_llama_is_survived(engine: Any) -> None:
+    base = Model(name=BASE, base=BASE)
+    expected = answer(engine, base, QUESTIONS[0])
+    with engine._hosts[BASE].using([]) as process:
+        crashed = threading.Event()
+
+        def crash(_: Chunk) -> bool:
+            if not crashed.is_set():
+                crashed.set()
+                os.kill(process._child.pid, signal.SIGKILL)
+            return False
+
+        with pytest.raises(ApiError) as failed:
+            engine.generate("chat", base, request_for("Tell a long story.", 400), crash)
+        assert failed.value.status == 503  # the client tries again
+    assert answer(engine, base, QUESTIONS[0]) == expected
+
+
+@pytest.fixture(scope="module")
+def server(data_dir: Path) -> Iterator[ModelServer]:
+    with running_modelserver(data_dir, "--context", "512", engine="llama") as server:
+        yield server
+
+
+async def test_a_real_model_answers_over_http(server: ModelServer, connect: Connect) -> None:
+    client = connect(server.url)
+    done = await client.chat.completions.create(
+        model=BASE,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        temperature=0,
+        max_tokens=20,
+        logprobs=True,
+        top_logprobs=2,
+    )
+    choice = done.choices[0]
+    assert "Paris" in (choice.message.content or "")
+    assert choice.logprobs is not None
+    tokens = choice.logprobs.content or []
+    assert "".join(token.token for token in tokens) == choice.message.content
+    assert all(token.top_logprobs[0].logprob >= token.logprob - 1e-6 for token in tokens)
+
+
+async def test_an_answer_keeps_to_its_json_schema(server: ModelServer, connect: Connect) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"enum": ["Paris", "Rome"]}},
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    done = await connect(server.url).chat.completions.create(
+        model=BASE,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        max_tokens=30,
+        response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}},
+    )
+    assert json.loads(done.choices[0].message.content or "")["city"] in ("Paris", "Rome")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"messages": [{"role": "user", "content": "word " * 3000}]}, "context_length_exceeded"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": 1}}}},
+            None,
+        ),
+        ({"tools": [{"type": "banana"}]}, None),
+    ],
+)
+async def test_what_llama_refuses_is_a_400(
+    server: ModelServer, connect: Connect, change: dict[str, Any], code: str | None
+) -> None:
+    request: dict[str, Any] = {
+        "model": BASE,
+        "messages": [{"role": "user", "content": "Hi"}],
+        "max_tokens": 2,
+    }
+    for is_streamed in (False, True):
+        with pytest.raises(BadRequestError) as refused:
+            await connect(server.url).chat.completions.create(
+                **(request | change), stream=is_streamed
+            )
+        assert refused.value.code == code
+
+
+async def test_real_embeddings_know_what_is_near(server: ModelServer, connect: Connect) -> None:
+    texts = ["query: 床垫多少钱", "passage: The mattress costs 300 euros.", "passage: Whales sing."]
+    answer = await connect(server.url).embeddings.create(model="multilingual-e5-small", input=texts)
+    question, near, far = (np.array(one.embedding) for one in answer.data)
+    assert question @ near > question @ far
+    assert np.linalg.norm(question) == pytest.approx(1, abs=1e-3)
