@@ -18,7 +18,17 @@ _SECRETS_IN_TEXT = (
     (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), "***"),  # OpenAI's keys and their kin
     (re.compile(r"(?i)(bearer )\S+"), r"\1***"),
 )
-_CHATTY = ("httpx", "httpx2", "httpcore", "openai", "apscheduler", "alembic", "chromadb", "jieba")
+_CHATTY = (
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "openai",
+    "apscheduler",
+    "alembic",
+    "chromadb",
+    "jieba",
+    "uvicorn",
+)
 """They log every request at info; what matters of it we log ourselves."""
 
 

@@ -34,6 +34,15 @@ def migrate_now(url: str) -> None:
     command.upgrade(config, "head")
 
 
+def check_revision(url: str) -> None:
+    """Change nothing.
+
+    Raises:
+        DatabaseTooNewError: the database knows a migration that this program does not.
+    """
+    _refuse_newer(_sync_url(url), ScriptDirectory(str(MIGRATIONS)))
+
+
 def _sync_url(url: str) -> URL:
     """The URL for a plain driver: psycopg is both, aiosqlite is not."""
     parsed = make_url(url)

@@ -1,0 +1,1 @@
+"""The commands, one noun a file; each adds itself to the `nod` command."""

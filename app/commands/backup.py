@@ -1,0 +1,68 @@
+"""`nod backup`: all that cannot be made again, in one file."""
+
+import sqlite3
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.settings import Settings
+from app.terminal import CommandError, run, screen
+
+KEPT_BESIDE = ("models",)
+"""The tuned models; the index of the documents is made anew from the database."""
+
+
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Such as nod-2026-11-22.tar.gz.")],
+) -> None:
+    """Write the database and the tuned models into one file, also while Nod runs.
+
+    To restore, unpack it into an empty NOD_HOME and run nod reindex. A PostgreSQL database is
+    backed up with pg_dump instead.
+
+    Example: nod backup nod.tar.gz
+    """
+    run(lambda settings: _backup(settings, path))
+
+
+async def _backup(settings: Settings, path: Path) -> None:
+    database = settings.home / "nod.db"
+    if settings.database_url:
+        raise CommandError("NOD_DATABASE_URL is set: back that database up with its own tools")
+    if not database.exists():
+        raise CommandError(f"there is no database in {settings.home} yet")
+    if path.exists():
+        raise CommandError(f"{path} exists already; give another name")
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with tempfile.TemporaryDirectory(dir=settings.home) as folder:
+            copy = Path(folder) / "nod.db"
+            _copy_database(database, copy)
+            with tarfile.open(unfinished, "w:gz") as archive:
+                archive.add(copy, "nod.db")
+                for name in KEPT_BESIDE:
+                    if (settings.home / name).exists():
+                        archive.add(settings.home / name, name, filter=_leave_bases_out)
+        unfinished.chmod(0o600)  # customers' words are in it
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    screen.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    """One consistent state, while others write."""
+    with sqlite3.connect(source) as live, sqlite3.connect(target) as copy:
+        live.backup(copy)
+
+
+def _leave_bases_out(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Base models come with the installation, or from where they were had."""
+    return None if member.name.startswith("models/bases") else member
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Operate")(backup)

@@ -1,0 +1,7 @@
+"""`nod chat`."""
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    pass

@@ -1,0 +1,61 @@
+"""`nod status`: how Nod is doing, at a glance."""
+
+import typer
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.home import Holder, read_holder
+from app.settings import Settings
+from app.terminal import run, screen, table
+from store import Chunk, Conversation, Document, ModelVersion, Reply, ReplyStatus, Stage, Turn
+from store import TurnState as State
+from store.switches import read_switches
+
+
+def status() -> None:
+    """Show how Nod is doing: what runs, what waits, what is live."""
+    run(_status)
+
+
+async def _status(settings: Settings) -> None:
+    from app.nod import open_store
+    from finetune.run import active_run, count_new_examples
+
+    async with open_store(settings) as database, database.read() as session:
+        switches = await read_switches(session)
+        live = await session.scalar(select(ModelVersion).where(ModelVersion.stage == Stage.live))
+        active = await active_run(session)
+        rows = {
+            "running": _running(read_holder(settings.home)),
+            "data folder": str(settings.home),
+            "mode, policy": f"{switches.mode}, {switches.policy}",
+            "live model": live.model if live else f"{settings.base_model} (base)",
+            "run": f"{active.id} is {active.state}" if active else "none",
+            "new examples": str(await count_new_examples(session)),
+            "conversations": str(await _count(session, Conversation.id)),
+            "turns that wait": str(
+                await _count(session, Turn.id, Turn.state.in_((State.waiting, State.answering)))
+            ),
+            "replies to review": str(await _count(session, Reply.id, Reply.needs_review)),
+            "replies held": str(await _count(session, Reply.id, Reply.status == ReplyStatus.held)),
+            "documents, chunks": f"{await _count(session, Document.id)}, "
+            f"{await _count(session, Chunk.id)}",
+        }
+    shown = table("", "")
+    for name, value in rows.items():
+        shown.add_row(f"[dim]{name}[/]", value)
+    screen.print(shown, highlight=False)
+
+
+def _running(holder: Holder | None) -> str:
+    if holder is None:
+        return "no"
+    return f"nod {holder.command}, process {holder.pid} {holder.web_url or ''}".strip()
+
+
+async def _count(session: AsyncSession, column: object, *where: object) -> int:
+    return await session.scalar(select(func.count(column)).where(*where)) or 0  # type: ignore[arg-type]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Operate")(status)

@@ -1,0 +1,143 @@
+"""The roles of a running Nod: each is a command of its own, and `nod up` is all of them.
+
+A role is a context: inside, its task runs; leaving it stops the task and waits for it. So the last
+one entered stops first: no more messages come in, the answers under way end, the replies go out.
+"""
+
+import asyncio
+import inspect
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from app.model_server import ModelServerError
+from app.nod import Nod
+from app.sample_shop import load_sample_shop
+
+SYNC_EVERY_S = 60.0
+"""What another process approved or ingested is found here after so long at most."""
+
+log = structlog.get_logger(__name__)
+
+Running = AbstractAsyncContextManager[asyncio.Task[None]]
+
+
+class Role(StrEnum):
+    """In the order of their start."""
+
+    worker = "worker"  # answers
+    scheduler = "scheduler"  # retrains
+    telegram = "telegram"  # polls Telegram, delivers to it
+    web = "web"  # chat, console; delivers to browsers
+
+
+async def run_roles(
+    nod: Nod,
+    roles: Collection[Role],
+    *,
+    listener: socket.socket | None = None,
+    on_ready: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Run until SIGINT or SIGTERM; a second one ends at once.
+
+    Raises:
+        Exception: whatever ended a role before it was told to.
+    """
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        tasks = [await stack.enter_async_context(_outbox(nod))]
+        if Role.worker in roles:
+            tasks += [await stack.enter_async_context(_knowledge(nod))]
+            tasks += [await stack.enter_async_context(_worker(nod))]
+        if Role.scheduler in roles:
+            tasks += [await stack.enter_async_context(_scheduler(nod))]
+        if Role.telegram in roles:
+            await stack.enter_async_context(_telegram(nod))
+        if Role.web in roles:
+            assert listener is not None
+            tasks += [await stack.enter_async_context(_web(nod, listener))]
+        if on_ready is not None:
+            await on_ready()
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        stopped.cancel()
+        for task in done - {stopped}:
+            task.result()
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)  # the next one has its usual, sudden effect
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask, number)
+    return stop
+
+
+@asynccontextmanager
+async def _running(
+    run: Coroutine[Any, Any, None], stop: Callable[[], Awaitable[None] | None] | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that `stop` brings to its end; without one it is cancelled."""
+    task = asyncio.create_task(run)
+    try:
+        yield task
+    finally:
+        if stop is None:
+            task.cancel()
+        elif inspect.isawaitable(stopping := stop()):
+            await stopping
+        await asyncio.wait([task])
+
+
+def _outbox(nod: Nod) -> Running:
+    return _running(nod.outbox.run(), nod.outbox.stop)
+
+
+def _worker(nod: Nod) -> Running:
+    return _running(nod.worker.run(), nod.worker.stop)
+
+
+def _knowledge(nod: Nod) -> Running:
+    return _running(_keep_in_sync(nod))
+
+
+def _scheduler(nod: Nod) -> Running:
+    from app.scheduler import Scheduler
+
+    return _running(Scheduler(nod).run())
+
+
+@asynccontextmanager
+async def _telegram(nod: Nod) -> AsyncIterator[None]:
+    yield
+
+
+def _web(nod: Nod, listener: socket.socket) -> Running:
+    from app.web import WebServer
+
+    server = WebServer(nod, listener)
+    return _running(server.run(), server.stop)
+
+
+async def _keep_in_sync(nod: Nod) -> None:
+    """Embed what waits for it: once the model server answers, and from time to time."""
+    while True:
+        try:
+            await load_sample_shop(nod)
+            with suppress(ModelServerError):
+                await nod.wait_for_models()
+            await nod.knowledge.sync()
+        except Exception as error:  # the next round may do better, and customers are answered
+            log.warning("knowledge_not_in_sync", error=str(error))
+        await asyncio.sleep(SYNC_EVERY_S)

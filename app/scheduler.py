@@ -1,0 +1,148 @@
+"""The scheduler: advances the run, starts runs by the clock and by the count.
+
+Any number of processes may run one; the holder of the lease works, the others look on. The
+switches are read anew at every tick, so that a new schedule holds at once everywhere.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import openai
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from sqlalchemy import select
+
+from app.lease import Duty
+from app.nod import Nod
+from bot.claim import make_owner
+from finetune.run import RunActiveError, Trigger, is_due_by_count, request_run
+from store import ModelVersion, Stage, utc_now
+from store.switches import read_switches
+
+STEP_EVERY_S = 2.0
+COUNT_EVERY_S = 20.0
+LOOK_AT_MODELS_EVERY_S = 6 * 3600.0
+LEASE_S = 30.0
+MISFIRE_S = 3600
+"""A tick that comes late, as after a laptop's sleep, still counts for so long."""
+
+CLOCK = "retrain by the clock"
+
+Tick = Callable[[], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """`run` until cancelled."""
+
+    def __init__(self, nod: Nod) -> None:
+        self._nod = nod
+        self._duty = Duty(nod.database, "scheduler", make_owner(), lease_s=LEASE_S)
+        self._jobs = AsyncIOScheduler(
+            timezone="UTC",
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": MISFIRE_S},
+        )
+        self._cron = ""
+        self._is_on_duty = False
+
+    async def run(self) -> None:
+        """Every tick on its own: a long step delays neither the lease nor the clock."""
+        await self._keep_duty()
+        self._every(LEASE_S / 3, self._keep_duty)
+        self._every(STEP_EVERY_S, self._when_on_duty(self._advance))
+        self._every(COUNT_EVERY_S, self._when_on_duty(self._start_by_count))
+        self._every(LOOK_AT_MODELS_EVERY_S, self._when_on_duty(self._warn_of_shutdowns))
+        self._jobs.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._jobs.shutdown(wait=False)
+            await self._duty.give_back()
+
+    def _every(self, seconds: float, tick: Tick) -> None:
+        # The first one comes at once, not after the first interval.
+        self._jobs.add_job(tick, "interval", seconds=seconds, next_run_time=utc_now())
+
+    def _when_on_duty(self, tick: Tick) -> Tick:
+        async def guarded() -> None:
+            if self._is_on_duty:
+                await tick()
+
+        return guarded
+
+    async def _keep_duty(self) -> None:
+        is_on_duty = await self._duty.take()
+        if is_on_duty and not self._is_on_duty:
+            log.info("scheduler_on_duty")
+        self._is_on_duty = is_on_duty
+        await self._follow_clock()
+
+    async def _advance(self) -> None:
+        while await self._nod.retrainer.step():
+            pass
+
+    async def _follow_clock(self) -> None:
+        """Put the cron job where the switch says."""
+        async with self._nod.database.read() as session:
+            cron = (await read_switches(session)).retrain_cron
+        if cron == self._cron:
+            return
+        self._cron = cron
+        if self._jobs.get_job(CLOCK) is not None:
+            self._jobs.remove_job(CLOCK)
+        if cron and (trigger := read_cron(cron)):
+            job = self._when_on_duty(self._start_by_clock)
+            self._jobs.add_job(job, trigger, id=CLOCK)
+
+    async def _start_by_clock(self) -> None:
+        await self._request("schedule")
+
+    async def _start_by_count(self) -> None:
+        async with self._nod.database.read() as session:
+            is_due = await is_due_by_count(session)
+        if is_due:
+            await self._request("count")
+
+    async def _request(self, trigger: Trigger) -> None:
+        with suppress(RunActiveError):  # the next one is asked for when this one has ended
+            run = await request_run(
+                self._nod.database,
+                trigger=trigger,
+                requested_by="scheduler",
+                base_model=self._nod.settings.base_model,
+            )
+            log.info("run_requested", run=run.id, trigger=trigger)
+
+    async def _warn_of_shutdowns(self) -> None:
+        """Providers say in the list of models when one of them goes dark."""
+        await self._nod.wait_for_models()
+        try:
+            models = [model async for model in self._nod.models.models.list()]
+        except openai.OpenAIError as error:
+            log.warning("models_not_listed", error=str(error))
+            return
+        in_use = await self._models_in_use()
+        for model in models:
+            shutdown = getattr(model, "shutdown_date", None)
+            if model.id in in_use and shutdown:
+                log.warning("model_goes_dark", model=model.id, shutdown_date=str(shutdown))
+
+    async def _models_in_use(self) -> set[str]:
+        async with self._nod.database.read() as session:
+            live = await session.scalars(
+                select(ModelVersion.model).where(ModelVersion.stage == Stage.live)
+            )
+            settings = self._nod.settings
+            return {settings.base_model, settings.embedding_model, *live}
+
+
+def read_cron(cron: str) -> CronTrigger | None:
+    """The trigger of cron's five fields; none, and a warning, where they make no sense."""
+    try:
+        return CronTrigger.from_crontab(cron, timezone="UTC")
+    except ValueError as error:
+        log.warning("retrain_cron_is_wrong", cron=cron, error=str(error))
+        return None

@@ -1,0 +1,84 @@
+"""What the commands share: the screen, the settings, and errors of one clear line."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from app.logs import set_up_logs
+from app.settings import Settings, SettingsError, load_settings
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+screen = Console()
+errors = Console(stderr=True)
+
+
+class Flags:
+    """What stands before the command."""
+
+    debug = False
+
+
+flags = Flags()
+
+
+class CommandError(Exception):
+    """The command cannot be done; the message says why, and the way out."""
+
+
+def run(main: Callable[[Settings], Awaitable[None]], *, log_level: str | None = "warning") -> None:
+    """Load the settings, run a command, and turn what it raises into one line and an exit code."""
+    try:
+        settings = load_settings()
+        set_up_logs(settings, level="debug" if flags.debug else log_level)
+        asyncio.run(_awaited(main, settings))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if flags.debug:
+            raise
+        errors.print(f"[red]nod:[/] {escape(describe(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED) from None
+
+
+async def _awaited(main: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:
+    await main(settings)
+
+
+def describe(error: Exception) -> str:
+    """One line. Our own errors are written to be read; of others the kind is told as well."""
+    own = type(error).__module__.split(".")[0] in ("app", "bot", "finetune", "knowledge", "store")
+    said = str(error).strip() or "no details"
+    if own:
+        return said
+    first = said.splitlines()[0]
+    return f"{type(error).__name__}: {first} (nod --debug shows where)"
+
+
+def whoami() -> str:
+    """Who is logged as having given a command."""
+    try:
+        return f"{getpass.getuser()[:48]} (terminal)"
+    except (KeyError, OSError):  # an account without a name, as containers have
+        return "terminal"
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """A table in the one style that all commands have."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        is_number = column.endswith("#")
+        made.add_column(column.rstrip("#"), justify="right" if is_number else "left")
+    return made
+
+
+def when(at: object) -> str:
+    """A time as a person reads it, in UTC to the minute."""
+    return f"{at:%Y-%m-%d %H:%M}" if at is not None else "-"
