@@ -1,0 +1,257 @@
+"""Conversations: who asked what, what they got, and a person's way to step in."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui import ui
+from sqlalchemy import Select, func, or_, select
+
+from app.console.layout import add_page
+from app.console.pieces import box, button, chip, empty, field, heading, link, tag, when
+from app.console.visit import Desk, Visit
+from bot.review import answer_as_person, give_back, take_over
+from store import Conversation, Reply, ReplyStatus, Role, Turn, UserRole
+
+PAGE = 50
+TURNS = 200
+FILTERS = {
+    "all": "All",
+    "wants": "Wants a person",
+    "taken": "With a person",
+    "held": "Waits for approval",
+}
+
+
+def add(desk: Desk) -> None:
+    add_page(desk, "/conversations", "Conversations", _show_list)
+    add_page(desk, "/conversations/{conversation_id}", "Conversation", _show_one)
+
+
+async def _show_list(visit: Visit) -> None:
+    query = visit.request.query_params
+    chosen = query.get("show", "all") if query.get("show") in FILTERS else "all"
+    sought = {"text": query.get("q", "")[:100]}
+    heading(visit.say("Conversations"))
+    with box("filters"):
+        with box("tabs", "nav", aria_label=visit.say("Filter")):
+            for key, name in FILTERS.items():
+                here = "page" if key == chosen else None
+                tag(
+                    "a", visit.say(name), href=f"/console/conversations?show={key}",
+                    aria_current=here,
+                )  # fmt: skip
+        search = ui.input(value=sought["text"], placeholder=visit.say("Words or a name"))
+        search.props("outlined dense clearable debounce=300")
+        search.props["aria-label"] = visit.say("Search")
+    rows = box("section")
+
+    async def read() -> list[Any]:
+        async with visit.database.read() as session:
+            return list((await session.execute(_listed(chosen, sought["text"]))).all())
+
+    async def show(found: list[Any]) -> None:
+        rows.clear()
+        with rows:
+            _show_rows(visit, found)
+
+    look = visit.live(read, show)
+
+    async def seek() -> None:
+        sought["text"] = (search.value or "").strip()[:100]
+        await look()
+
+    search.on_value_change(seek)
+    await look()
+
+
+def _listed(chosen: str, sought: str) -> Select[Any]:
+    newest = (
+        select(Turn.text)
+        .where(Turn.conversation_id == Conversation.id, Turn.seq == Conversation.last_seq)
+        .scalar_subquery()
+    )
+    columns = (
+        Conversation.id,
+        Conversation.channel,
+        Conversation.customer_name,
+        Conversation.updated_at,
+        Conversation.wants_person_at,
+        Conversation.taken_over_by,
+        Conversation.last_seq,
+        func.substr(newest, 1, 140).label("newest"),
+    )
+    query = select(*columns).order_by(Conversation.updated_at.desc()).limit(PAGE)
+    held = select(Reply.conversation_id).where(Reply.status == ReplyStatus.held)
+    match chosen:
+        case "wants":
+            query = query.where(Conversation.wants_person_at.is_not(None))
+        case "taken":
+            query = query.where(Conversation.taken_over_at.is_not(None))
+        case "held":
+            query = query.where(Conversation.id.in_(held))
+    if sought:
+        said = select(Turn.conversation_id).where(Turn.text.icontains(sought, autoescape=True))
+        name = Conversation.customer_name.icontains(sought, autoescape=True)
+        query = query.where(or_(name, Conversation.id.in_(said)))
+    return query
+
+
+def _show_rows(visit: Visit, found: list[Any]) -> None:
+    if not found:
+        empty("forum", visit.say("No conversation here"))
+        return
+    with box("list", "ul"):
+        for row in found:
+            with (
+                box("", "li"),
+                box("entry", "a", href=f"/console/conversations/{row.id}"),
+            ):
+                with box("row"):
+                    tag("strong", row.customer_name or visit.say("Customer"))
+                    chip(row.channel, "plain")
+                    if row.taken_over_by:
+                        chip(visit.say("With {name}", name=row.taken_over_by), "info")
+                    if row.wants_person_at:
+                        chip(visit.say("Wants a person"), "warn")
+                    when(visit, row.updated_at).classes("last")
+                tag("span", row.newest or "", "muted cut")
+    if len(found) == PAGE:
+        tag("p", visit.say("The newest {n} are shown; search for others.", n=PAGE), "muted")
+
+
+@dataclass(frozen=True)
+class Talk:
+    """One conversation as it stands; equal where nothing to be seen has changed."""
+
+    conversation: Conversation
+    turns: tuple[tuple[Turn, Reply | None], ...]
+    held: tuple[Reply, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Talk) and self._key() == other._key()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _key(self) -> tuple[Any, ...]:
+        return (
+            self.conversation.last_seq,
+            self.conversation.taken_over_by,
+            self.conversation.wants_person_at,
+            [(turn.state, reply and reply.status) for turn, reply in self.turns],
+            [reply.id for reply in self.held],
+        )
+
+
+async def read_talk(visit: Visit, conversation_id: str) -> Talk | None:
+    turns = (
+        select(Turn, Reply)
+        .outerjoin(Reply, Reply.id == Turn.reply_id)
+        .where(Turn.conversation_id == conversation_id)
+        .order_by(Turn.seq.desc())
+        .limit(TURNS)
+    )
+    held = select(Reply).where(
+        Reply.conversation_id == conversation_id, Reply.status == ReplyStatus.held
+    )
+    async with visit.database.read() as session:
+        conversation = await session.get(Conversation, conversation_id)
+        if conversation is None:
+            return None
+        rows = [(row[0], row[1]) for row in await session.execute(turns)]
+        return Talk(conversation, tuple(reversed(rows)), tuple(await session.scalars(held)))
+
+
+async def _show_one(visit: Visit) -> None:
+    conversation_id = visit.request.path_params["conversation_id"]
+    link(visit.say("All conversations"), "/conversations", "muted back")
+    if await read_talk(visit, conversation_id) is None:
+        empty("search_off", visit.say("There is no such conversation"))
+        return
+    head, turns = box(), box("talk", role="log", aria_label=visit.say("Conversation"))
+
+    async def show(talk: Talk) -> None:
+        head.clear()
+        turns.clear()
+        with head:
+            _show_head(visit, talk, refresh)
+        with turns:
+            _show_turns(visit, talk)
+        ui.run_javascript("window.scrollTo(0, document.body.scrollHeight)")
+
+    look = visit.live(lambda: read_talk(visit, conversation_id), show)
+
+    async def refresh() -> None:
+        await look()
+
+    await look()
+    _writing(visit, conversation_id, refresh)
+
+
+def _show_head(visit: Visit, talk: Talk, refresh: Any) -> None:
+    conversation = talk.conversation
+    with heading(conversation.customer_name or visit.say("Customer")):
+        chip(conversation.channel, "plain")
+        if conversation.wants_person_at:
+            chip(visit.say("Wants a person"), "warn")
+        if conversation.taken_over_by:
+            chip(visit.say("With {name}", name=conversation.taken_over_by), "info")
+            act, label, picture = give_back, visit.say("Give back to the bot"), "smart_toy"
+        else:
+            act, label, picture = take_over, visit.say("Take over"), "support_agent"
+
+        async def change() -> None:
+            await act(visit.database, conversation.id, who=visit.user.name)
+            await refresh()
+
+        button(label, visit.doing(UserRole.reviewer, change), picture=picture)
+
+
+def _show_turns(visit: Visit, talk: Talk) -> None:
+    fresh_from = talk.conversation.context_from_seq
+    for turn, reply in talk.turns:
+        if turn.seq == fresh_from and fresh_from > 1:
+            with box("rule"):
+                tag("span", visit.say("Started afresh: the bot remembers nothing above"))
+        with box(f"turn {turn.role.value}", "article"):
+            tag("div", turn.text, "bubble")
+            with box("meta"):
+                when(visit, turn.created_at)
+                if reply is not None and turn.role is not Role.customer:
+                    _show_way(visit, reply)
+                elif turn.state.value in ("waiting", "answering", "failed"):
+                    chip(visit.say(turn.state.value), "warn")
+    for reply in talk.held:
+        with box("turn bot waits", "article"):
+            tag("div", reply.text, "bubble")
+            with box("meta"):
+                chip(visit.say("Waits for approval"), "warn")
+                link(visit.say("Review"), "/")
+
+
+def _show_way(visit: Visit, reply: Reply) -> None:
+    chip(visit.say(reply.way.value), f"way {reply.way.value}", title=reply.reason)
+    if reply.status is not ReplyStatus.sent:
+        chip(visit.say(reply.status.value), reply.status.value, title=reply.error)
+    if reply.total_ms:
+        tag("span", f"{reply.total_ms / 1000:.1f} s")
+
+
+def _writing(visit: Visit, conversation_id: str, refresh: Any) -> None:
+    with box("write"):
+        text = field(
+            visit.say("Answer as a person"),
+            ui.textarea(placeholder=visit.say("The customer gets it at once")).props("autogrow"),
+            hint=visit.say("Take the conversation over first if the bot is to keep quiet."),
+        )
+
+        async def send() -> None:
+            said, text.value = (text.value or "").strip(), ""
+            if said:
+                await answer_as_person(visit.database, conversation_id, said, who=visit.user.name)
+                await refresh()
+
+        act = visit.doing(UserRole.reviewer, send)
+        with box("actions"):
+            button(visit.say("Send"), act, kind="main", picture="send", key="Ctrl ↵")
+        text.on("keydown.ctrl.enter.prevent", act, [])
+        text.on("keydown.meta.enter.prevent", act, [])

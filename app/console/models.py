@@ -1,0 +1,141 @@
+"""Models: every version that was trained, which one is live, and the way back."""
+
+from nicegui import ui
+from sqlalchemy import select
+
+from app.console.layout import add_page
+from app.console.pieces import box, button, chip, empty, heading, link, number, table, tag, when
+from app.console.visit import Act, Desk, Visit
+from finetune.promote import promote, roll_back
+from store import ModelVersion, Stage, UserRole
+
+
+def add(desk: Desk) -> None:
+    add_page(desk, "/models", "Models", _show)
+
+
+async def _show(visit: Visit) -> None:
+    say = visit.say
+    page = box()
+
+    async def read() -> list[ModelVersion]:
+        async with visit.database.read() as session:
+            rows = await session.scalars(select(ModelVersion).order_by(ModelVersion.id.desc()))
+            return list(rows)
+
+    async def read_key() -> list[tuple[object, ...]]:
+        return [(row.id, row.stage, row.sure_logprob, row.retired_at) for row in await read()]
+
+    async def show(_key: object) -> None:
+        page.clear()
+        versions = await read()
+        with page:
+            with heading(say("Models"), say("A promotion counts from the next message on.")):
+                if any(version.stage is Stage.live for version in versions):
+                    _roll_back_button(visit)
+            _show_versions(visit, versions)
+
+    await visit.live(read_key, show)()
+
+
+def _show_versions(visit: Visit, versions: list[ModelVersion]) -> None:
+    say = visit.say
+    if not versions:
+        empty(
+            "layers",
+            say("No tuned model yet"),
+            say("The base model answers from what it can look up. Retrain to get a better one."),
+        )
+        return
+    headers = (
+        say("Model"), say("Stage"), say("Sure from"), "chrF", say("Similarity"), say("Trained"), "",
+    )  # fmt: skip
+    with table(headers, label=say("Model versions"), numbers=(3, 4)):
+        for version in versions:
+            _show_version(visit, version)
+
+
+def _show_version(visit: Visit, version: ModelVersion) -> None:
+    say, auto = visit.say, version.scores.get("auto") or {}
+    with box("", "tr"):
+        with box("", "td"):
+            tag("div", version.model, "mono")
+            with box("meta"):
+                tag("span", version.base_model, "muted")
+                if version.run_id:
+                    link(say("Run {n}", n=version.run_id), f"/runs/{version.run_id}")
+        with box("", "td"):
+            chip(say(version.stage.value), version.stage.value)
+        tag("td", _sure(visit, version))
+        tag("td", number(auto.get("chrf"), 1), "number")
+        tag("td", number(auto.get("similarity"), 3), "number")
+        with box("", "td"):
+            when(visit, version.created_at)
+        with box("", "td"), box("actions"):
+            if version.stage is not Stage.live:
+                _promote_button(visit, version)
+
+
+def _sure(visit: Visit, version: ModelVersion) -> str:
+    """Both thresholds in words; a version without any is never sure of itself."""
+    parts = []
+    if version.sure_logprob is not None:
+        parts.append(f"logprob ≥ {version.sure_logprob:.2f}")
+    if version.sure_agreement is not None:
+        parts.append(visit.say("agreement ≥ {share}", share=f"{version.sure_agreement:.0%}"))
+    return ", ".join(parts) or visit.say("never")
+
+
+def _promote_button(visit: Visit, version: ModelVersion) -> None:
+    say = visit.say
+
+    async def go_live() -> None:
+        async with visit.database.write() as session:
+            await promote(session, version.id, visit.user.name)
+        visit.tell(say("Live from the next message on"))
+
+    _with_question(
+        visit,
+        say("Promote"),
+        say("Promote {model}?", model=version.model),
+        say("It answers customers from the next message on; the present one is retired."),
+        visit.doing(UserRole.operator, go_live),
+        picture="rocket_launch",
+    )
+
+
+def _roll_back_button(visit: Visit) -> None:
+    say = visit.say
+
+    async def go_back() -> None:
+        async with visit.database.write() as session:
+            now_live = await roll_back(session, visit.user.name)
+        name = now_live.model if now_live else say("base model only")
+        visit.tell(say("Live now: {name}", name=name))
+
+    _with_question(
+        visit,
+        say("Roll back"),
+        say("Roll back?"),
+        say("The version that was live before answers again; without one, the base model."),
+        visit.doing(UserRole.operator, go_back),
+        picture="undo",
+    )
+
+
+def _with_question(
+    visit: Visit, label: str, question: str, more: str, act: Act, *, picture: str
+) -> None:
+    """A button that asks once more."""
+    with ui.dialog() as dialog, box("card"):
+        tag("h2", question)
+        tag("p", more)
+
+        async def go() -> None:
+            dialog.close()
+            await act()
+
+        with box("actions"):
+            button(label, go, kind="main")
+            button(visit.say("Cancel"), dialog.close, kind="quiet")
+    button(label, dialog.open, picture=picture, is_off=not visit.may(UserRole.operator))

@@ -1,0 +1,143 @@
+"""The pieces that pages are made of: plain HTML elements in the clothes of style.css.
+
+Texts always become text nodes, whatever they hold.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from nicegui import ui
+from nicegui.element import Element
+from nicegui.elements.mixins.text_element import TextElement
+
+from app.console.visit import Visit
+
+Act = Callable[[], Awaitable[None]] | Callable[[], None]
+
+
+def tag(name: str, text: str = "", classes: str = "", **attributes: object) -> TextElement:
+    """An element with text; an attribute's `_` stands for `-`, and none or False leaves it out."""
+    element = TextElement(tag=name, text=text)
+    element.classes(classes)
+    for key, value in attributes.items():
+        if value is not None and value is not False:
+            element.props[key.rstrip("_").replace("_", "-")] = value
+    return element
+
+
+def box(classes: str = "", name: str = "div", **attributes: object) -> TextElement:
+    """An element for others to stand in: `with box("row"): ...`."""
+    return tag(name, "", classes, **attributes)
+
+
+def icon(name: str) -> Element:
+    """A pictogram beside words; readers of screens pass over it."""
+    return ui.icon(name).props("aria-hidden=true")
+
+
+def button(
+    label: str,
+    act: Act,
+    *,
+    kind: str = "",
+    picture: str | None = None,
+    key: str | None = None,
+    hint: str | None = None,
+    is_off: bool = False,
+) -> TextElement:
+    """A real button. `key` is shown as the key that does the same."""
+    element = box(
+        f"button {kind}", "button", type="button", title=hint, disabled=is_off, aria_label=hint
+    )
+    with element:
+        if picture:
+            icon(picture)
+        if label:
+            tag("span", label)
+        if key:
+            tag("kbd", key, aria_hidden="true")
+    if not is_off:
+        element.on("click", act, [])
+    return element
+
+
+def link(label: str, path: str, classes: str = "") -> TextElement:
+    """To another page of the console; `path` without its prefix."""
+    return tag("a", label, classes, href=f"/console{path}")
+
+
+def chip(text: str, kind: str = "", *, title: str | None = None) -> TextElement:
+    return tag("span", text, f"chip {kind}", title=title)
+
+
+def when(visit: Visit, at: datetime | None) -> TextElement:
+    """A time: how long ago, and exactly when under the pointer."""
+    exact = at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else None
+    iso = at.isoformat() if at else None
+    return tag("time", visit.ago(at), "muted", title=exact, datetime=iso)
+
+
+def empty(picture: str, title: str, more: str = "") -> None:
+    """What stands where there is nothing to show."""
+    with box("empty", role="status"):
+        icon(picture)
+        tag("h2", title)
+        if more:
+            tag("p", more, "muted")
+
+
+def heading(title: str, more: str = "") -> TextElement:
+    """A page's title; what is put into the returned row stands at its right."""
+    row = box("heading", "header")
+    with row, box():
+        tag("h1", title)
+        if more:
+            tag("p", more, "muted")
+    return row
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one below the other."""
+    with box("facts", "dl"):
+        for name, value in pairs:
+            if value not in (None, ""):
+                tag("dt", name)
+                tag("dd", str(value))
+
+
+def table(headers: Sequence[str], *, label: str, numbers: Sequence[int] = ()) -> TextElement:
+    """A table that scrolls in itself on narrow screens; rows go into what is returned."""
+    with box("scroll"), box("table", "table", aria_label=label):
+        with box("", "thead"), box("", "tr"):
+            for place, header in enumerate(headers):
+                tag("th", header, "number" if place in numbers else "", scope="col")
+        return box("", "tbody")
+
+
+def cells(*values: object, numbers: Sequence[int] = ()) -> None:
+    """One row of plain texts; `numbers` are the places of those that stand at the right."""
+    with box("", "tr"):
+        for place, value in enumerate(values):
+            tag("td", "" if value is None else str(value), "number" if place in numbers else "")
+
+
+def field(label: str, element: Any, *, hint: str = "") -> Any:
+    """A label above an input, told to screen readers as well."""
+    element.props("outlined dense hide-bottom-space")
+    element.props["aria-label"] = label
+    wrapper = box("field")
+    element.move(wrapper)
+    with wrapper:
+        tag("span", label, "label", aria_hidden="true").move(wrapper, 0)
+        if hint:
+            tag("span", hint, "hint")
+    return element
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

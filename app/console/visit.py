@@ -1,0 +1,136 @@
+"""A visit: one open page of the console, the user who opened it and what that user may do.
+
+Every change goes through `doing`, which asks the store again who this is: a page that was opened
+before its user was shut out, or lost a role, can change nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from fastapi import Request
+from nicegui import ui
+
+from app.console.guard import USER
+from app.console.health import Health
+from app.console.login import COOKIE, read_user
+from app.console.words import Language, choose_language, translate
+from app.nod import Nod
+from store import Database, User, UserRole, utc_now
+
+log = structlog.get_logger(__name__)
+
+Act = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What all pages share."""
+
+    nod: Nod
+    health: Health = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "health", Health(self.nod.models))
+
+
+class Visit:
+    """One open page."""
+
+    def __init__(self, desk: Desk, request: Request) -> None:
+        self.desk = desk
+        self.nod = desk.nod
+        self.database: Database = desk.nod.database
+        self.request = request
+        self.user: User = request.scope[USER]
+        self.language: Language = choose_language(request.headers, request.cookies)
+        self._token = request.cookies.get(COOKIE)
+
+    def say(self, english: str, **values: object) -> str:
+        """The sentence in the user's language, its {blanks} filled."""
+        sentence = translate(self.language, english)
+        return sentence.format(**values) if values else sentence
+
+    def may(self, needed: UserRole) -> bool:
+        """Whether to offer something; `doing` decides again when it is done."""
+        return self.user.role.may_act_as(needed)
+
+    def doing(self, needed: UserRole, act: Act) -> Act:
+        """A handler that does it if the user still may, and tells what went wrong."""
+
+        async def checked() -> None:
+            if not await self._is_allowed(needed):
+                return
+            try:
+                await act()
+            except ValueError as error:  # SwitchError, UserError, MaskError...: made to be read
+                self.tell(str(error), is_bad=True)
+            except Exception:
+                log.exception("console_action_failed", path=self.request.url.path)
+                self.tell(self.say("That did not work; the log says why."), is_bad=True)
+
+        return checked
+
+    def live(
+        self,
+        read: Callable[[], Awaitable[Any]],
+        show: Callable[[Any], Awaitable[None]],
+        *,
+        every_s: float = 1.5,
+    ) -> Act:
+        """Show what `read` gives now and whenever it differs; the returned act looks at once."""
+        seen: list[Any] = []
+
+        async def look() -> None:
+            value = await read()
+            if seen != [value]:
+                seen[:] = [value]
+                await show(value)
+
+        async def look_again() -> None:
+            if await self._stays():
+                await look()
+
+        ui.timer(every_s, look_again, immediate=False)
+        return look
+
+    def tell(self, what: str, *, is_bad: bool = False) -> None:
+        """A short notice at the edge of the page, also read aloud."""
+        ui.notify(what, position="top", classes="notice bad" if is_bad else "notice", timeout=4000)
+
+    def ago(self, at: datetime | None) -> str:
+        """How long ago, in the largest unit that fits."""
+        if at is None:
+            return "–"
+        seconds = (utc_now() - at).total_seconds()
+        for unit_s, words in _UNITS:
+            if seconds >= unit_s:
+                return self.say(words, n=int(seconds // unit_s))
+        return self.say("just now")
+
+    async def _is_allowed(self, needed: UserRole) -> bool:
+        if not await self._stays():
+            return False
+        if not self.user.role.may_act_as(needed):
+            self.tell(
+                self.say("This needs the role {role}.", role=self.say(needed.value)), is_bad=True
+            )
+            return False
+        return True
+
+    async def _stays(self) -> bool:
+        user = await read_user(self.database, self._token)
+        if user is None:
+            ui.navigate.to("/login")
+            return False
+        self.user = user
+        return True
+
+
+_UNITS = (
+    (86_400, "{n} d ago"),
+    (3_600, "{n} h ago"),
+    (60, "{n} min ago"),
+)
