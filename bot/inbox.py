@@ -15,6 +15,7 @@ MAX_TEXT_CHARS = 8_000
 """A longer message is refused politely, and its first 8,000 characters are kept."""
 
 RESET = "/reset"
+_COMMANDS = {RESET: Phrase.reset, "/start": Phrase.welcome, "/help": Phrase.help}
 
 
 def _nobody_waits() -> None:
@@ -39,7 +40,7 @@ class Inbox:
         """Store a message; none when this delivery was stored before.
 
         What cannot be answered gets a fixed reply instead: no text, an attachment, too much
-        text. `/reset` puts what was said aside. While a person has taken the conversation over,
+        text, `/start`, `/help`, and `/reset`, which puts aside what was said. While a person has taken the conversation over,
         messages are stored and nothing else happens.
         """
         message = replace(message, text=message.text.replace("\0", ""))  # PostgreSQL keeps no NUL
@@ -108,8 +109,8 @@ async def _reply_at_once(
 def _fixed_reply(message: Message) -> str | None:
     """The reply to what no model is asked about."""
     text = message.text.strip()
-    if _is_reset(message):
-        return Phrase.reset.like(message.text)
+    if command := _COMMANDS.get(text.casefold()):
+        return command.like(message.customer_name or "")
     if len(message.text) > MAX_TEXT_CHARS:
         return Phrase.too_long.like(text, length=len(message.text), limit=MAX_TEXT_CHARS)
     if not text and message.attachment:

@@ -36,8 +36,12 @@ class Phrase(Enum):
         "好的，我们重新开始：之前的对话我先放到一边。",
     )
     welcome = (
-        "Hello! Ask me anything about our shop. /reset starts afresh.",
-        "您好！关于本店的任何问题都可以问我。发送 /reset 可重新开始。",
+        "Hello! What would you like to know?",
+        "您好！请问您想了解什么？",
+    )
+    help = (
+        "Write your question, and I answer it or ask a colleague to. /reset starts afresh.",
+        "请直接提问，我会回答，或请同事来回答。发送 /reset 可重新开始。",
     )
 
     def like(self, text: str, **values: object) -> str:

@@ -76,6 +76,7 @@ class Bot:
     knowledge: Knowledge
     client: AsyncOpenAI
     channel: RememberingChannel
+    answerer: Answerer
     inbox: Inbox
     worker: AnswerWorker
     outbox: Outbox
@@ -163,6 +164,7 @@ async def assemble(
         knowledge=knowledge,
         client=client,
         channel=channel,
+        answerer=answerer,
         inbox=inbox,
         worker=worker,
         outbox=outbox,
