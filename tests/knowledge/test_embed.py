@@ -60,7 +60,7 @@ async def test_after_a_failure_nobody_waits_for_the_endpoint_for_a_while(
     await embedder.embed_query("two")
 
 
-@pytest.mark.parametrize("embeddings", [[[1.0, 2.0]], [[1.0], [float("nan")]], [[1.0], []]])
+@pytest.mark.parametrize("embeddings", [[[1.0, 2.0]], [[1.0], [1e39]], [[1.0], []]])
 async def test_an_answer_that_makes_no_sense_is_refused(embeddings: list[list[float]]) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         rows: list[dict[str, Any]] = [
@@ -69,9 +69,7 @@ async def test_an_answer_that_makes_no_sense_is_refused(embeddings: list[list[fl
         ]
         usage = {"prompt_tokens": 1, "total_tokens": 1}
         body = {"object": "list", "data": rows, "model": "m", "usage": usage}
-        return httpx2.Response(
-            200, content=json.dumps(body), headers={"content-type": "application/json"}
-        )
+        return httpx2.Response(200, json=body)
 
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
     async with openai.AsyncOpenAI(
