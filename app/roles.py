@@ -85,7 +85,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def _running(
+async def run_in_background(
     run: Coroutine[Any, Any, None], stop: Callable[[], Awaitable[None] | None] | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
     """A task that `stop` brings to its end; without one it is cancelled."""
@@ -101,21 +101,21 @@ async def _running(
 
 
 def _outbox(nod: Nod) -> Running:
-    return _running(nod.outbox.run(), nod.outbox.stop)
+    return run_in_background(nod.outbox.run(), nod.outbox.stop)
 
 
 def _worker(nod: Nod) -> Running:
-    return _running(nod.worker.run(), nod.worker.stop)
+    return run_in_background(nod.worker.run(), nod.worker.stop)
 
 
 def _knowledge(nod: Nod) -> Running:
-    return _running(_keep_in_sync(nod))
+    return run_in_background(_keep_in_sync(nod))
 
 
 def _scheduler(nod: Nod) -> Running:
     from app.scheduler import Scheduler
 
-    return _running(Scheduler(nod).run())
+    return run_in_background(Scheduler(nod).run())
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ def _web(nod: Nod, listener: socket.socket) -> Running:
     from app.web import WebServer
 
     server = WebServer(nod, listener)
-    return _running(server.run(), server.stop)
+    return run_in_background(server.run(), server.stop)
 
 
 async def _keep_in_sync(nod: Nod) -> None:
