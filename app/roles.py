@@ -41,7 +41,6 @@ async def run_roles(
     roles: Collection[Role],
     *,
     listener: socket.socket | None = None,
-    on_ready: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Run until SIGINT or SIGTERM; a second one ends at once.
 
@@ -56,13 +55,13 @@ async def run_roles(
             tasks += [await stack.enter_async_context(_worker(nod))]
         if Role.scheduler in roles:
             tasks += [await stack.enter_async_context(_scheduler(nod))]
-        if Role.telegram in roles:
-            await stack.enter_async_context(_telegram(nod))
+        if Role.telegram in roles and nod.settings.telegram_token is not None:
+            talking = await stack.enter_async_context(_telegram(nod))
+            if len(roles) == 1:  # else a wrong token costs Telegram alone
+                tasks.append(talking)
         if Role.web in roles:
             assert listener is not None
             tasks += [await stack.enter_async_context(_web(nod, listener))]
-        if on_ready is not None:
-            await on_ready()
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
@@ -118,9 +117,21 @@ def _scheduler(nod: Nod) -> Running:
     return run_in_background(Scheduler(nod).run())
 
 
-@asynccontextmanager
-async def _telegram(nod: Nod) -> AsyncIterator[None]:
-    yield
+def _telegram(nod: Nod) -> Running:
+    from bot.channels.telegram import Telegram
+
+    settings = nod.settings
+    assert settings.telegram_token is not None
+    telegram = Telegram(
+        nod.database,
+        nod.knowledge,
+        nod.inbox,
+        token=settings.telegram_token.get_secret_value(),
+        base_url=settings.telegram_base_url,
+        on_reply=nod.outbox.wake,
+    )
+    nod.channels[telegram.channel.name] = telegram.channel
+    return run_in_background(telegram.run())
 
 
 def _web(nod: Nod, listener: socket.socket) -> Running:

@@ -1,7 +1,5 @@
 """The start of a running Nod: what the first one makes, and where everything is."""
 
-import socket
-
 from rich.panel import Panel
 
 from app.nod import Nod
@@ -28,9 +26,9 @@ async def first_start(nod: Nod) -> None:
     )
 
 
-def tell_where_it_is(nod: Nod, listener: socket.socket) -> None:
+def tell_where_it_is(nod: Nod) -> None:
     """The addresses to open."""
-    settings = nod.settings.model_copy(update={"port": listener.getsockname()[1]})
+    settings = nod.settings
     server = nod.model_server
     lines = [
         f"Web chat   {settings.web_url}/",

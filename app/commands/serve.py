@@ -59,11 +59,13 @@ async def _serve(settings: Settings, command: str, roles: Collection[Role]) -> N
     from app.web import listen
 
     listener = listen(settings) if Role.web in roles else None
+    if listener is not None:
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     try:
         async with open_nod(settings, command) as nod:
             await first_start(nod)
             if listener is not None:
-                tell_where_it_is(nod, listener)
+                tell_where_it_is(nod)
             await run_roles(nod, roles, listener=listener)
     finally:
         if listener is not None:
