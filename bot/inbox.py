@@ -40,8 +40,8 @@ class Inbox:
         """Store a message; none when this delivery was stored before.
 
         What cannot be answered gets a fixed reply instead: no text, an attachment, too much
-        text, `/start`, `/help`, and `/reset`, which puts aside what was said. While a person has taken the conversation over,
-        messages are stored and nothing else happens.
+        text, `/start`, `/help`, and `/reset`, which puts aside what was said. While a person has
+        taken the conversation over, messages are stored and nothing else happens.
         """
         message = replace(message, text=message.text.replace("\0", ""))  # PostgreSQL keeps no NUL
         async with self._database.write() as session:

@@ -8,6 +8,7 @@ and one that does not may repeat the single part that was on its way when the pr
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 from sqlalchemy import Select, and_, exists, or_, select, text, update
@@ -22,7 +23,7 @@ from bot.channel import (
 )
 from bot.claim import after, back_off_s, lease_from
 from bot.claimer import Claimer
-from store import Conversation, Database, Reply, ReplyStatus, utc_now
+from store import ChunkKind, Conversation, Database, Reply, ReplyStatus, Way, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +110,7 @@ class Outbox(Claimer[Delivery]):
             address=conversation.address,
             text=reply.text,
             turn_id=reply.turn_id,
-            sources=reply.sources,
+            sources=_cited(reply),
             sent_parts=tuple(sent),
             on_part=note,
         )
@@ -142,6 +143,13 @@ class Outbox(Claimer[Delivery]):
     async def _release(self) -> None:
         async with self._database.write() as session:
             await release_claims(session, self._owner)
+
+
+def _cited(reply: Reply) -> list[dict[str, Any]]:
+    """The documents behind a model's answer; an approved reply speaks for itself."""
+    if reply.way not in (Way.tuned, Way.retrieval):
+        return []
+    return [source for source in reply.sources if source.get("kind") == ChunkKind.passage]
 
 
 async def release_claims(session: AsyncSession, owner: str) -> None:

@@ -1,0 +1,90 @@
+"""The way of a reply to Telegram, and what Telegram's refusals mean."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+from telegram import Bot, MessageEntity
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Forbidden,
+    NetworkError,
+    RetryAfter,
+    TelegramError,
+)
+
+from bot.channel import Outgoing, PermanentDeliveryError, TransientDeliveryError
+from bot.channels.telegram_preview import TelegramPreview
+from bot.channels.telegram_text import as_parts
+
+
+class TelegramChannel:
+    """Customers in Telegram. The address is the chat's id."""
+
+    name = "telegram"
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+        self._previews: dict[int, TelegramPreview] = {}
+
+    def preview(self, address: str, turn_id: int) -> TelegramPreview:
+        preview = TelegramPreview(self._bot, int(address), turn_id)
+        self._previews[turn_id] = preview
+        return preview
+
+    async def deliver(self, outgoing: Outgoing) -> list[str]:
+        """Send what has not been sent yet; the ids of all messages.
+
+        Telegram knows no reply by an id of ours: a message that was taken in the very moment of
+        a crash or a lost connection is sent again.
+        """
+        preview = self._previews.pop(outgoing.turn_id or 0, None)
+        replaces = await preview.end() if preview else None
+        parts = as_parts(outgoing.text + _cite(outgoing))
+        sent = list(outgoing.sent_parts)
+        for place in range(len(sent), len(parts)):
+            text, entities = parts[place]
+            edits = replaces if place == 0 else None
+            with refusals_explained():
+                sent.append(await self._put(int(outgoing.address), text, entities, edits))
+            if place < len(parts) - 1:
+                await outgoing.on_part(sent[-1])
+        return sent
+
+    async def _put(
+        self, chat_id: int, text: str, entities: Sequence[MessageEntity], edits: int | None
+    ) -> str:
+        """Send a message, or turn the preview into it."""
+        if edits is None:
+            message = await self._bot.send_message(chat_id, text, entities=entities)
+            return str(message.message_id)
+        try:
+            await self._bot.edit_message_text(text, chat_id, edits, entities=entities)
+        except BadRequest as error:
+            if "not modified" not in error.message.lower():  # the preview was deleted, or is old
+                return await self._put(chat_id, text, entities, None)
+        return str(edits)
+
+
+@contextmanager
+def refusals_explained() -> Iterator[None]:
+    """Telegram's errors as the outbox knows them."""
+    try:
+        yield
+    except RetryAfter as error:
+        wait = error.retry_after
+        wait_s = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+        raise TransientDeliveryError(str(error), retry_after_s=wait_s) from error
+    except (Forbidden, ChatMigrated, BadRequest) as error:  # blocked, moved, no such chat
+        raise PermanentDeliveryError(str(error)) from error
+    except NetworkError as error:  # time-outs too
+        raise TransientDeliveryError(str(error)) from error
+    except TelegramError as error:
+        raise TransientDeliveryError(str(error)) from error
+
+
+def _cite(outgoing: Outgoing) -> str:
+    """The documents that an answer rests on, by title."""
+    titles = dict.fromkeys(str(source["title"]) for source in outgoing.sources)
+    return f"\n\n_{', '.join(list(titles)[:3])}_" if titles else ""

@@ -1,0 +1,297 @@
+"""The Telegram channel, over real HTTP against a Bot API server of our own."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot.channels.telegram import Telegram, TelegramTokenError, check_token, open_bot
+from bot.masks import edit_mask, ensure_default
+from bot.phrases import Phrase
+from store import Mode, ReplyStatus, Review, Role, User, UserRole, Verdict
+from store.switches import read_switches
+from tests.bot.conftest import Teach
+from tests.bot.running_bot import Bot, eventually
+from tests.bot.telegram_server import TOKEN, TelegramServer, telegram_server
+
+QUESTION = "How long does delivery of a mattress take?"
+ANSWER = "Delivery takes **five** working days."
+PRIVATE, GROUP, REVIEWER = 7, -70, 55
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TelegramServer]:
+    async with telegram_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def telegram(bot: Bot, server: TelegramServer) -> AsyncIterator[Telegram]:
+    """Polls, answers and delivers."""
+    telegram = make_telegram(bot, server)
+    task = asyncio.create_task(telegram.run())
+    async with bot.at_work():
+        yield telegram
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def make_telegram(bot: Bot, server: TelegramServer) -> Telegram:
+    telegram = Telegram(
+        bot.database,
+        bot.knowledge,
+        bot.inbox,
+        token=TOKEN,
+        base_url=server.url,
+        on_reply=bot.outbox.wake,
+    )
+    bot.outbox._channels[telegram.channel.name] = telegram.channel  # type: ignore[index]
+    bot.channel.name = "telegram"  # so that Bot.replies() looks there
+    return telegram
+
+
+async def written(server: TelegramServer, count: int, chat_id: int = PRIVATE) -> list[str]:
+    async def are_there() -> bool:
+        return len(server.texts_in(chat_id)) >= count
+
+    await eventually(are_there)
+    return server.texts_in(chat_id)
+
+
+async def add_user(bot: Bot, role: UserRole, telegram_id: int = REVIEWER) -> None:
+    async with bot.database.write() as session:
+        session.add(User(name="rita", password_hash="-", role=role, telegram_id=telegram_id))
+
+
+async def test_a_question_in_a_private_chat_is_answered_with_entities(
+    bot: Bot, teach: Teach, server: TelegramServer
+) -> None:
+    await teach(QUESTION, ANSWER)
+    telegram = make_telegram(bot, server)
+    task = asyncio.create_task(telegram.run())
+    async with bot.at_work():
+        server.write(QUESTION)
+        assert await written(server, 1) == ["Delivery takes five working days."]
+    task.cancel()
+    (sent,) = server.called("sendMessage")
+    assert [(each["type"], each["offset"], each["length"]) for each in sent["entities"]] == [
+        ("bold", 15, 4)
+    ]
+
+
+async def test_a_repeated_update_is_answered_once(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    server.write(QUESTION)
+    server.write_again()
+    server.write("/help")
+    await written(server, 2)
+    turns = await bot.turns(str(PRIVATE))
+    assert [turn.text for turn in turns if turn.role is Role.customer] == [QUESTION, "/help"]
+
+
+async def test_an_answer_streams_as_a_draft_before_it_is_sent(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await bot.switch("mode", "base")
+    server.write(QUESTION)
+    (text,) = await written(server, 1)
+    drafts = server.called("sendMessageDraft")
+    assert drafts
+    assert all(text.startswith(draft["text"]) for draft in drafts)
+    assert [name for name, _ in server.calls if name.startswith("sendM")][-1] == "sendMessage"
+
+
+async def test_in_a_group_the_preview_becomes_the_reply(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await bot.switch("mode", "base")
+    server.write(f"/nothing@nod_test_bot {QUESTION}", chat_id=GROUP, sender=PRIVATE)
+
+    async def is_sent() -> bool:
+        replies = await bot.replies(str(GROUP))
+        return bool(replies) and replies[0].status is ReplyStatus.sent
+
+    await eventually(is_sent)
+    (reply,) = await bot.replies(str(GROUP))
+    assert server.texts_in(GROUP) == [reply.text]
+    assert server.called("sendMessageDraft") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "phrase"),
+    [
+        ({"text": "/start"}, Phrase.welcome.like("")),
+        ({"text": "/help@nod_test_bot"}, Phrase.help.like("")),
+        ({"text": "/reset"}, Phrase.reset.like("")),
+        (
+            {
+                "text": "",
+                "sticker": {
+                    "file_id": "1",
+                    "file_unique_id": "1",
+                    "type": "regular",
+                    "width": 1,
+                    "height": 1,
+                    "is_animated": False,
+                    "is_video": False,
+                },
+            },
+            Phrase.attachment.like("", attachment="sticker"),
+        ),
+    ],
+)
+async def test_commands_and_attachments_get_their_fixed_reply(
+    content: dict[str, object], phrase: str, telegram: Telegram, server: TelegramServer
+) -> None:
+    server.write(**content)  # type: ignore[arg-type]
+    assert await written(server, 1) == [phrase]
+
+
+async def test_operators_switch_the_mode_and_others_do_not(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await add_user(bot, UserRole.operator)
+    server.write("/mode hybrid", chat_id=REVIEWER)
+    assert "hybrid" in (await written(server, 1, REVIEWER))[0]
+    server.write("/mode nonsense", chat_id=REVIEWER)
+    assert "one of base, retrieval" in (await written(server, 2, REVIEWER))[1]
+    server.write("/mode base", chat_id=PRIVATE)
+    await written(server, 1, PRIVATE)
+    async with bot.database.read() as session:
+        assert (await read_switches(session)).mode is Mode.hybrid
+
+
+@pytest.mark.parametrize(
+    ("button", "verdict", "status"),
+    [
+        ("Approve", Verdict.approved, ReplyStatus.sent),
+        ("Reject", Verdict.rejected, ReplyStatus.withdrawn),
+        ("Edit", Verdict.edited, ReplyStatus.sent),
+    ],
+)
+async def test_a_reviewer_decides_with_a_button(
+    button: str,
+    verdict: Verdict,
+    status: ReplyStatus,
+    bot: Bot,
+    telegram: Telegram,
+    server: TelegramServer,
+) -> None:
+    await bot.switch("mode", "base")
+    await bot.switch("policy", "hold")
+    await add_user(bot, UserRole.reviewer)
+    server.write(QUESTION)
+    assert QUESTION in (await written(server, 1, REVIEWER))[0]
+    assert server.texts_in(PRIVATE) == []
+    server.press(button, sender=REVIEWER)
+    if button == "Edit":
+        await written(server, 2, REVIEWER)
+        server.write("Five days.", chat_id=REVIEWER)
+
+    async def is_done() -> bool:
+        return (await bot.replies(str(PRIVATE)))[0].status is status
+
+    await eventually(is_done)
+    async with bot.database.read() as session:
+        review = await session.get_one(Review, 1)
+    assert (review.verdict, review.reviewer) == (verdict, "rita")
+    if button == "Edit":
+        assert server.texts_in(PRIVATE) == ["Five days."]
+
+
+async def test_a_second_verdict_is_told_who_was_faster(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await bot.switch("mode", "base")
+    await bot.switch("policy", "hold")
+    await add_user(bot, UserRole.reviewer)
+    server.write(QUESTION)
+    await written(server, 1, REVIEWER)
+    server.press("Reject", sender=REVIEWER)
+    server.press("Approve", sender=REVIEWER)
+
+    async def both_answered() -> bool:
+        return len(server.called("answerCallbackQuery")) == 2
+
+    await eventually(both_answered)
+    assert "rita has rejected this reply already" in server.called("answerCallbackQuery")[1]["text"]
+
+
+async def test_a_flood_limit_is_waited_for_and_the_reply_sent_once(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    server.refuse("sendMessage", 429, "Too Many Requests: retry after 1", retry_after=1)
+    server.write("/help")
+    assert await written(server, 1) == [Phrase.help.like("")]
+
+
+async def test_a_customer_who_blocked_the_bot_is_given_up_with_the_reason(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    server.refuse("sendMessage", 403, "Forbidden: bot was blocked by the user")
+    server.write("/help")
+
+    async def has_failed() -> bool:
+        replies = await bot.replies(str(PRIVATE))
+        return bool(replies) and replies[0].status is ReplyStatus.failed
+
+    await eventually(has_failed)
+    assert "blocked" in ((await bot.replies(str(PRIVATE)))[0].error or "")
+
+
+async def test_an_update_is_confirmed_only_once_it_is_stored(
+    bot: Bot, server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends while it stores the first message: a new one gets it again."""
+    telegram = make_telegram(bot, server)
+    server.write(QUESTION)
+    reached = asyncio.Event()
+
+    async def never(_message: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bot.inbox, "receive", never)
+        task = asyncio.create_task(telegram.run())
+        await asyncio.wait_for(reached.wait(), 20)
+        task.cancel()
+        await asyncio.wait([task])
+    again = make_telegram(bot, server)
+    task = asyncio.create_task(again.run())
+    async with bot.at_work():
+        await written(server, 1)
+    task.cancel()
+    turns = await bot.turns(str(PRIVATE))
+    assert turns[0].text == QUESTION
+
+
+async def test_a_long_reply_goes_out_in_parts_and_goes_on_where_it_stopped(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await ensure_default(bot.database)
+    async with bot.database.write() as session:
+        few_shot = [
+            {"role": "user", "content": QUESTION},
+            {"role": "assistant", "content": QUESTION.rstrip("?") + " " + "word " * 1200},
+        ]
+        await edit_mask(session, "default", who="o", few_shot=few_shot, max_tokens=4000)
+    await bot.switch("mode", "base")
+    server.write(QUESTION)
+    (first, second) = await written(server, 2)
+    (reply,) = await bot.replies(str(PRIVATE))
+    assert (first + " " + second).split() == reply.text.split()
+
+
+async def test_a_wrong_token_is_a_clear_error_without_the_token(
+    bot: Bot, server: TelegramServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = "999:wrong-and-secret"
+    with pytest.raises(TelegramTokenError, match="NOD_TELEGRAM_TOKEN"):
+        await check_token(open_bot(wrong, server.url))
+    telegram = Telegram(bot.database, bot.knowledge, bot.inbox, token=wrong, base_url=server.url)
+    with caplog.at_level(logging.INFO):
+        await asyncio.wait_for(telegram.run(), 20)
+    assert "wrong-and-secret" not in caplog.text
