@@ -1,37 +1,46 @@
-"""The terminal: one customer, who reads what this process prints."""
+"""The terminal: one customer, in this process."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bot.channel import Outgoing
 
 
+@dataclass
 class TerminalPreview:
     """The answer as it is written."""
 
-    def __init__(self, on_text: Callable[[str], None]) -> None:
-        self._on_text = on_text
+    on_text: Callable[[str], None]
 
     async def typing(self) -> None:
-        """Who waits at a prompt sees that."""
+        """The screen shows by itself that it waits."""
 
     async def show(self, text: str) -> None:
-        self._on_text(text)
+        self.on_text(text)
 
 
 class TerminalChannel:
-    """What is printed cannot be refused, so a delivery never fails."""
+    """Hands previews and replies to a screen.
+
+    Args:
+        on_text: is given the answer so far, each time that it grows.
+        on_reply: is given each reply, once: what was printed is not printed again.
+    """
 
     name = "terminal"
 
     def __init__(
         self, *, on_text: Callable[[str], None], on_reply: Callable[[Outgoing], None]
     ) -> None:
-        self._preview = TerminalPreview(on_text)
+        self._on_text = on_text
         self._on_reply = on_reply
+        self._printed: set[int] = set()
 
-    def preview(self, address: str, turn_id: int) -> TerminalPreview:  # noqa: ARG002 - one customer
-        return self._preview
+    def preview(self, address: str, turn_id: int) -> TerminalPreview:  # noqa: ARG002 - one screen
+        return TerminalPreview(self._on_text)
 
     async def deliver(self, outgoing: Outgoing) -> list[str]:
-        self._on_reply(outgoing)
-        return [f"terminal-{outgoing.reply_id}"]
+        if outgoing.reply_id not in self._printed:
+            self._printed.add(outgoing.reply_id)
+            self._on_reply(outgoing)
+        return [f"printed-{outgoing.reply_id}"]
