@@ -157,7 +157,15 @@ async def _assemble(
         knowledge, clients.models, base_model=settings.base_model, options=options.answer
     )
     outbox = Outbox(database, channels, owner=owner)
-    worker = AnswerWorker(database, answerer, channels, owner=owner, on_reply=outbox.wake)
+    worker = AnswerWorker(
+        database,
+        answerer,
+        channels,
+        owner=owner,
+        # Our own model server answers four at a time; who waits there waits against a timeout.
+        concurrency=8 if server else 32,
+        on_reply=outbox.wake,
+    )
     return Nod(
         settings=settings,
         database=database,
