@@ -2,19 +2,22 @@
 
 import importlib.util
 import json
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import gguf
 from filelock import FileLock
 
+from modelserver.files_on_disk import sync
 from modelserver.gguf_file import GgufReader, requantize
 
 BUILT_IN = "smollm2-135m-instruct"
@@ -137,7 +140,7 @@ def _from_gguf(name: str, source: Path, data_dir: Path) -> Base:
     )
 
 
-def _from_folder(name: str, source: Path, data_dir: Path) -> Base:
+def _from_folder(name: str, source: Path, data_dir: Path) -> Base:  # noqa: ARG001
     raise BaseError(
         f"base model {name!r} is a folder with safetensors; serving needs a GGUF file. "
         "Give a GGUF of the same model instead: training starts from its weights too."
@@ -175,15 +178,18 @@ def _dequantize(base: Base, target: Path) -> None:
 
     logging.disable_progress_bar()
     folder, file = base.source_path.parent, base.source_path.name
+    # transformers parses the whole file three times over; now it parses it once.
+    quick_reader = patch.object(gguf, "GGUFReader", cache(GgufReader))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            gguf_file=file,
-            # Without it the model keeps a quantizer, and can be neither trained nor saved.
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.float16,
-        )
+        with quick_reader:
+            tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                gguf_file=file,
+                # Without it the model keeps a quantizer, and can be neither trained nor saved.
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=torch.float16,
+            )
     except (ValueError, KeyError, NotImplementedError) as error:
         raise BaseError(
             f"base model {base.name!r} ({base.architecture}) can be served but not trained: "
@@ -239,7 +245,7 @@ def _make_once(target: Path, make: Callable[[Path], None]) -> None:
             return
         with _scratch(target) as scratch:
             make(scratch / target.name)
-            _sync(scratch / target.name)
+            sync(scratch / target.name)
             (scratch / target.name).rename(target)
 
 
@@ -250,13 +256,3 @@ def _scratch(target: Path) -> Iterator[Path]:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file, or each file of a folder, is on disk."""
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,0 +1,76 @@
+"""The model in training: a frozen base with a LoRA adapter, and the loss of a batch."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from modelserver.bases import Base
+from modelserver.training.batches import Batch
+from modelserver.training.recipe import LORA_ALPHA, LORA_RANK
+
+
+def load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def load_model(base: Base, folder: Path, *, seed: int) -> Any:
+    """The base with a fresh adapter on all its linear layers, in training mode.
+
+    The base is float32 on CPU: bfloat16 without AVX-512 or AMX is slower than it saves. On a GPU
+    it is bfloat16; the adapter's own weights are float32 everywhere.
+    """
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    dtype = torch.bfloat16 if torch.cuda.is_available() or _is_bf16_fast() else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    config = LoraConfig(
+        r=LORA_RANK,
+        lora_alpha=LORA_ALPHA,
+        target_modules="all-linear",
+        base_model_name_or_path=base.name,  # a folder of this machine means nothing elsewhere
+        task_type="CAUSAL_LM",
+    )
+    peft_model = get_peft_model(model, config)
+    peft_model.peft_config["default"].base_model_name_or_path = base.name
+    return peft_model.to("cuda" if torch.cuda.is_available() else "cpu").train()
+
+
+def _is_bf16_fast() -> bool:
+    flags = Path("/proc/cpuinfo")
+    text = flags.read_text() if flags.exists() else ""
+    return "amx_bf16" in text or "avx512_bf16" in text
+
+
+def trained_logprobs(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What the model thinks of each trained token.
+
+    Returns its log-probability, whether it was the likeliest one, and the row of the batch that it
+    stands in: three tensors of (trained tokens,).
+
+    The output layer, a large share of a small model, runs for these tokens only.
+    """
+    language_model = model.get_base_model()
+    device = next(model.parameters()).device
+    hidden = language_model.model(
+        input_ids=batch.ids.to(device), attention_mask=batch.is_real.to(device), use_cache=False
+    ).last_hidden_state
+    # The token at place t is written from the state at t - 1.
+    rows, places = batch.is_trained[:, 1:].to(device).nonzero(as_tuple=True)
+    logits = language_model.lm_head(hidden[rows, places]).float()
+    targets = batch.ids.to(device)[rows, places + 1]
+    logprobs = -functional.cross_entropy(logits, targets, reduction="none")
+    return logprobs, logits.argmax(dim=-1) == targets, rows
+
+
+def adapter_state(model: Any) -> dict[str, torch.Tensor]:
+    """The adapter's weights under PEFT's own names, copied to the CPU."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(model)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
