@@ -1,6 +1,7 @@
 """What every test may ask for: a database of its own, on SQLite and on PostgreSQL."""
 
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from modelserver_process import modelserver_url as modelserver_url
 
 from store import Database
-from store.migrate import migrate
+from store.migrate import migrate, migrate_now
 
 POSTGRES = os.environ.get("NOD_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 
@@ -27,12 +28,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     _on_postgres(f"drop database {name} with (force)")
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database, migrated once for all tests, which copy it."""
+    path = tmp_path_factory.mktemp("migrated") / "nod.db"
+    migrate_now(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+async def database(tmp_path: Path, migrated_file: Path) -> AsyncIterator[Database]:
     """A migrated SQLite database: what nearly every test needs."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'nod.db'}"
-    await migrate(url)
-    database = Database(url)
+    path = shutil.copy(migrated_file, tmp_path / "nod.db")
+    database = Database(f"sqlite+aiosqlite:///{path}")
     yield database
     await database.close()
 

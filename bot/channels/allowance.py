@@ -1,6 +1,7 @@
 """An allowance: how often a key may do something, kept in this process's memory."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 KEYS_KEPT = 10_000
@@ -13,7 +14,7 @@ class Allowance:
         self, *, burst: int, per_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._burst, self._per_s, self._clock = burst, per_s, clock
-        self._left: dict[str, tuple[float, float]] = {}
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> float:
         """Take one token: 0 when there was one, else the seconds until there will be."""
@@ -30,4 +31,4 @@ class Allowance:
     def _forget_quiet(self) -> None:
         """Drop the keys that were quiet longest; most of their buckets are full anyway."""
         while len(self._left) >= KEYS_KEPT:
-            self._left.pop(next(iter(self._left)))
+            self._left.popitem(last=False)

@@ -27,16 +27,15 @@ from bot.channel import Channel, Outgoing
 from bot.channels.allowance import Allowance
 from bot.channels.web_guard import PLAIN_PAGE_POLICY, SECURITY_HEADERS, is_same_origin
 from bot.channels.web_watch import Listener, Watch
+from bot.inbox import MAX_TEXT_CHARS
 from bot.message import Message
 from store import Database, Reply, Role, Turn, Way, conversation_id
 
 PAGE = Path(__file__).parent / "web_page"
 COOKIE = "nod_visitor"
 COOKIE_DAYS = 400  # the most that browsers keep
-MAX_TEXT = 4_000
-"""Characters of one message: some six printed paragraphs."""
-MAX_BODY = 32_768
-"""Bytes: MAX_TEXT in the widest script, escaped, and room to spare."""
+MAX_BODY = 100_000
+"""Bytes: the longest message in the widest script, escaped, and room to spare."""
 HISTORY_TURNS = 200
 PING_S = 15.0
 """Below the half minute after which proxies close a silent connection."""
@@ -70,15 +69,13 @@ class Post(BaseModel):
     """What the page sends."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")
-    text: str = Field(max_length=MAX_TEXT)
+    text: str = Field(max_length=MAX_TEXT_CHARS)
 
     @field_validator("text")
     @classmethod
     def _says_something(cls, text: str) -> str:
         if not text.strip():
             raise ValueError("the message is empty")
-        if "\0" in text:
-            raise ValueError("the message holds a NUL character, which no database takes")
         return text
 
 
@@ -107,8 +104,7 @@ class WebChannel:
         return WebPreview(self.watch, conversation_id(self.name, address))
 
     async def deliver(self, outgoing: Outgoing) -> list[str]:
-        """Show the reply. Pages elsewhere, or opened later, read the turn that becomes of it."""
-        self.watch.show(outgoing.conversation_id, outgoing.text)
+        """The reply is a turn by now, which every page reads: here at once, elsewhere soon."""
         self.watch.nudge()
         return [f"web-{outgoing.reply_id}"]
 
@@ -160,7 +156,9 @@ def _router(nod: Rooms, channel: WebChannel) -> APIRouter:
             return _refuse(429, "That was quick. It will be sent in a moment.", wait_s=wait_s)
         body = await _read_body(request)
         if body is None:
-            return _refuse(413, f"The message is too long: {MAX_TEXT} characters are the most.")
+            return _refuse(
+                413, f"The message is too long: {MAX_TEXT_CHARS} characters are the most."
+            )
         try:
             post = Post.model_validate_json(body)
         except ValidationError as error:
@@ -226,7 +224,7 @@ def _as_shown(listener: Listener) -> dict[str, Any]:
         "held": sign.is_held,
         "person": sign.with_person,
         "fresh_from": sign.fresh_from_seq,
-        "max_text": MAX_TEXT,
+        "max_text": MAX_TEXT_CHARS,
     }
 
 
@@ -308,7 +306,7 @@ async def _read_body(request: Request) -> bytes | None:
 def _refuse_post(error: ValidationError) -> Response:
     problem = error.errors(include_url=False, include_input=False)[0]
     if problem["type"] == "string_too_long":
-        return _refuse(413, f"The message is too long: {MAX_TEXT} characters are the most.")
+        return _refuse(413, f"The message is too long: {MAX_TEXT_CHARS} characters are the most.")
     where = ".".join(map(str, problem["loc"])) or "body"
     return _refuse(422, f"{where}: {problem['msg'].removeprefix('Value error, ')}")
 
