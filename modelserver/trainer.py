@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from modelserver.child import child_environment
+
 _NICENESS = 10
 _FEW_BYTES = 50 << 20
 # The shell notes its process id, which is the trainer's after exec, before the trainer runs.
@@ -101,17 +103,9 @@ def _lock(folder: Path) -> int | None:
 
 
 def _environment() -> dict[str, str]:
-    """Idle threads sleep and one core stays free, so that customers are answered meanwhile."""
-    package_parent = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
-    threads = str(max(1, (os.cpu_count() or 2) - 1))
-    polite = {
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "GOMP_SPINCOUNT": "0",
-        "OMP_NUM_THREADS": threads,
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    return polite | os.environ | {"PYTHONPATH": path}
+    """One core stays free for those who are answered meanwhile."""
+    threads = max(1, (os.cpu_count() or 2) - 1)
+    return child_environment(OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false")
 
 
 def _tail(path: Path, size: int = 4096) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 from modelserver.bases import Base, resolve_base
 from modelserver.catalog import Model
+from modelserver.child import child_environment
 from modelserver.embedding import MissingPackageError
 from modelserver.engine import Emit, Kind
 from modelserver.errors import ApiError, BadRequestError, LoadingError, ModelNotFoundError
@@ -168,7 +169,7 @@ class _Process:
                 stdout=subprocess.DEVNULL,
                 pass_fds=[other.fileno()],
                 start_new_session=True,  # Ctrl+C in our terminal: answers under way are finished
-                env=os.environ | {"PYTHONPATH": _import_path()},
+                env=child_environment(),
             )
         self._reader = self._connection.makefile("rb")
         self._send(
@@ -176,7 +177,7 @@ class _Process:
             adapters=[str(path / "adapter.gguf") for path in adapters],
             slots=slots,
             context=context,
-            threads=len(os.sched_getaffinity(0)),
+            cores=os.cpu_count() or 1,
         )
         self._wait_until_ready(base.name)
         threading.Thread(target=self._receive, name="llama", daemon=True).start()
@@ -286,8 +287,3 @@ def _explain(message: dict[str, Any]) -> ApiError:
         param="messages" if is_too_long else None,
         code="context_length_exceeded" if is_too_long else None,
     )
-
-
-def _import_path() -> str:
-    root = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
