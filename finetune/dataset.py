@@ -39,7 +39,7 @@ class Recipe:
     """How examples are made of approved replies; kept with the dataset."""
 
     holdout_share: float = 0.2
-    context: Literal["none", "first", "all"] = "first"
+    context: Literal["none", "first", "all"] = "none"
     """Which examples carry retrieved facts as in retrieval: none, the customers' own questions,
     or the other phrasings too. The tuned model answers both with facts and without."""
     budget: Budget = DEFAULT_BUDGET
@@ -104,7 +104,6 @@ async def make_lines(database: Database, look: Look, recipe: Recipe) -> Lines:
         "redacted": dict(redacted),
         "tokens": {side: sum(line.tokens for line in lines[side]) for side in Split},
         "mask": mask.name,
-        "few_shot_turns": len(mask.few_shot),
         "conversations": {
             side: len({line.example.conversation_id for line in lines[side]}) for side in Split
         },

@@ -14,7 +14,6 @@ left out of what is retrieved.
 """
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,13 +26,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.answer import Answerer
 from bot.draft import Draft
 from bot.masks import read_default
-from bot.prompt import Chat
+from finetune.examples import history_of
 from finetune.off_topic import off_topic_for
+from finetune.redact import redact
 from finetune.scores import chrf
 from knowledge import Knowledge
 from store import (
     Database,
-    Dataset,
     EvaluationItem,
     Example,
     Mask,
@@ -91,7 +90,6 @@ class Plan:
 
 async def read_questions(session: AsyncSession, dataset_id: int, at_most: int) -> list[Question]:
     """The hold-out's questions: first one of each conversation, then the second of each, ..."""
-    dataset = await session.get_one(Dataset, dataset_id)
     examples = await session.scalars(
         select(Example)
         .where(Example.dataset_id == dataset_id, Example.split == Split.holdout)
@@ -105,8 +103,7 @@ async def read_questions(session: AsyncSession, dataset_id: int, at_most: int) -
         for group in by_conversation.values()
         for rank, example in enumerate(group)
     )
-    few_shot_turns = int(dataset.report.get("few_shot_turns", 0))
-    return [_as_question(example, few_shot_turns) for _, _, example in ranked[:at_most]]
+    return [await _as_question(session, example) for _, _, example in ranked[:at_most]]
 
 
 async def plan_evaluation(session: AsyncSession, run: Run, at_most: int) -> Plan:
@@ -230,13 +227,12 @@ def _refuse_substitute(draft: Draft, mode: Mode) -> None:
         raise CandidateAwayError(f"in {mode} mode: {'; '.join(failed)}")
 
 
-def _as_question(example: Example, few_shot_turns: int) -> Question:
-    messages: Chat = json.loads(example.line)["messages"]
-    history = messages[1 + few_shot_turns : -2]
+async def _as_question(session: AsyncSession, example: Example) -> Question:
+    history = await history_of(session, example.reply_id) if example.reply_id else []
     return Question(
         item=example.seq,
         question=example.question,
         reference=example.answer,
-        history=[{"role": turn["role"], "content": turn["content"]} for turn in history],
+        history=[{**turn, "content": redact(turn["content"]).text} for turn in history],
         conversation_id=example.conversation_id,
     )

@@ -45,9 +45,7 @@ async def read_approved(session: AsyncSession) -> list[Approved]:
     for reply, review, turn, reset_seq in rows.all():
         answer = (review.text or "").strip()
         if answer:
-            # A /reset that came later does not shorten what the question had before it.
-            since = reset_seq if reset_seq <= turn.seq else 0
-            history = await read_history(session, turn, from_seq=since)
+            history = await _history_before(session, turn, reset_seq)
             approved += _phrase(reply, turn.text, review.phrasings, answer, history)
     return approved
 
@@ -65,6 +63,25 @@ def _phrase(
             answer=answer,
             history=history,
         )
+
+
+async def history_of(session: AsyncSession, reply_id: int) -> Chat:
+    """The exchanges before the question that a reply answers; none when it is gone."""
+    row = (
+        await session.execute(
+            select(Turn, Conversation.context_from_seq)
+            .join(Reply, Reply.turn_id == Turn.id)
+            .join(Conversation, Conversation.id == Turn.conversation_id)
+            .where(Reply.id == reply_id)
+        )
+    ).one_or_none()
+    return await _history_before(session, row[0], row[1]) if row else []
+
+
+async def _history_before(session: AsyncSession, turn: Turn, reset_seq: int) -> Chat:
+    """A /reset that came later does not shorten what the question had before it."""
+    since = reset_seq if reset_seq <= turn.seq else 0
+    return await read_history(session, turn, from_seq=since)
 
 
 def with_texts(approved: Approved, question: str, answer: str, history: Chat) -> Approved:

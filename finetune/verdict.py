@@ -65,7 +65,7 @@ async def weigh(
             Example.dataset_id == run.dataset_id, Example.split == Split.holdout
         )
     )
-    conversation_of = dict(rows.tuples().all())
+    conversation_of = {seq: conversation_id for seq, conversation_id in rows}  # noqa: C416
     live, candidate = answers[LIVE, Mode.auto], answers[CANDIDATE, Mode.auto]
     pairs = [(item, live[item], candidate[item]) for item in candidate if item in live]
     compared = [

@@ -1,0 +1,279 @@
+import asyncio
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from finetune.evaluate import CANDIDATE
+from finetune.failure import CLOSED
+from finetune.promote import live_version
+from finetune.provider import run_key
+from finetune.run import cancel_run, request_run
+from store import (
+    Database,
+    Dataset,
+    EvaluationItem,
+    ModelVersion,
+    Run,
+    RunEvent,
+    RunState,
+    Split,
+    Stage,
+)
+from tests.finetune.faulty_proxy import Spoil, Spoiled, faulty_proxy
+from tests.finetune.shop import BASE_MODEL, Shop, approve, approve_many, open_shop, quick_options
+
+
+async def request(database: Database, trigger: str = "command") -> Run:
+    return await request_run(
+        database,
+        trigger=trigger,  # type: ignore[arg-type]
+        requested_by="ada",
+        base_model=BASE_MODEL,
+    )
+
+
+async def provider_files(shop: Shop, dataset: Dataset) -> list[str]:
+    files = [file.filename async for file in shop.client.files.list(purpose="fine-tune")]
+    return sorted(name for name in files if dataset.sha256[:12] in name)
+
+
+async def provider_jobs(shop: Shop, run: Run) -> list[str]:
+    jobs = shop.client.fine_tuning.jobs.list()
+    return [job.id async for job in jobs if (job.metadata or {}).get("nod_run") == run_key(run)]
+
+
+async def only_dataset(database: Database) -> Dataset:
+    async with database.read() as session:
+        return (await session.scalars(select(Dataset))).one()
+
+
+async def test_a_run_goes_from_approved_replies_to_a_live_model(shop: Shop) -> None:
+    await request(shop.database)
+    run = await shop.run_to_the_end()
+    assert run.state is RunState.promoted, run.verdict or run.error
+    async with shop.database.read() as session:
+        version = await live_version(session)
+        events = (await session.scalars(select(RunEvent).order_by(RunEvent.id))).all()
+    assert version is not None
+    assert version.model == run.tuned_model
+    assert version.sure_logprob is not None
+    assert set(run.verdict["scoreboard"]) == {
+        "base",
+        "retrieval",
+        "tuned",
+        "hybrid",
+        "auto",
+        "live auto",
+    }
+    assert run.verdict["chrf"]["low"] > 0
+    losses = [event.data["train_loss"] for event in events if "train_loss" in event.data]
+    assert len(losses) >= 2
+    assert losses == sorted(losses, reverse=True)
+    assert len({event.provider_id for event in events if event.provider_id}) == len(
+        [event for event in events if event.provider_id]
+    )
+
+
+async def test_an_answer_is_judged_without_its_own_conversation(shop: Shop) -> None:
+    # Only the customer's own approval knows this, so a fair evaluation cannot find it.
+    for n in range(8):
+        await approve(shop.database, f"What is secret number {n}?", f"xyzzy{n} plugh{n}")
+    await shop.knowledge.sync()
+    await request(shop.database)
+    await shop.run_to_the_end()
+    async with shop.database.read() as session:
+        rows = await session.scalars(
+            select(EvaluationItem).where(EvaluationItem.question.startswith("What is secret"))
+        )
+        judged = rows.all()
+    assert judged
+    assert not [row.output for row in judged if row.output == row.reference]
+
+
+async def test_a_second_run_on_the_same_model_is_refused_for_no_gain(shop: Shop) -> None:
+    await request(shop.database)
+    first = await shop.run_to_the_end()
+    await request(shop.database)
+    second = await shop.run_to_the_end()
+    assert second.state is RunState.refused
+    assert second.dataset_id == first.dataset_id
+    assert "not shown to be better" in second.verdict["reasons"][0]
+    async with shop.database.read() as session:
+        live = await live_version(session)
+        stages = (await session.scalars(select(ModelVersion.stage))).all()
+    assert live is not None
+    assert live.run_id == first.id
+    assert sorted(stages) == [Stage.candidate, Stage.live]
+    assert await provider_files(shop, await only_dataset(shop.database)) == [
+        f"nod-v1-{(await only_dataset(shop.database)).sha256[:12]}-{side}.jsonl"
+        for side in sorted(Split)
+    ]
+
+
+async def test_the_schedule_does_not_train_twice_on_the_same_examples(shop: Shop) -> None:
+    await request(shop.database)
+    await shop.run_to_the_end()
+    await request(shop.database, trigger="schedule")
+    run = await shop.run_to_the_end()
+    assert run.state is RunState.skipped
+    assert "nothing new" in (run.error or "")
+    assert run.job_id is None
+
+
+async def test_too_few_conversations_to_judge_ask_a_person(
+    database: Database, tmp_path: Path, modelserver_url: str
+) -> None:
+    await approve_many(database)
+    options = quick_options(evaluation_items=3)
+    async with open_shop(database, tmp_path, modelserver_url, options) as shop:
+        await shop.knowledge.sync()
+        await request(database)
+        run = await shop.run_to_the_end()
+    assert run.state is RunState.refused
+    assert "ask a person" in run.verdict["reasons"][0]
+    async with database.read() as session:
+        assert (await session.scalars(select(ModelVersion.stage))).one() is Stage.candidate
+
+
+async def test_too_few_examples_skip_the_run_and_say_how_many_are_missing(
+    database: Database, tmp_path: Path, modelserver_url: str
+) -> None:
+    await approve_many(database, 2)
+    async with open_shop(database, tmp_path, modelserver_url) as shop:
+        await request(database)
+        run = await shop.run_to_the_end()
+    assert run.state is RunState.skipped
+    assert "at least 10 are needed" in (run.error or "")
+
+
+async def test_a_cancelled_run_cancels_its_job(
+    database: Database, tmp_path: Path, slow_modelserver_url: str
+) -> None:
+    await approve_many(database)
+    async with open_shop(database, tmp_path, slow_modelserver_url) as shop:
+        run = await request(database)
+        while run.job_id is None:
+            await shop.retrainer.step()
+            async with database.read() as session:
+                run = await session.get_one(Run, run.id)
+        await cancel_run(database, run.id, "ada")
+        run = await shop.run_to_the_end()
+        assert run.state is RunState.cancelled
+        assert run.error == "cancelled by ada"
+        job = await shop.client.fine_tuning.jobs.retrieve(run.job_id or "")
+        assert job.status == "cancelled" or job.fine_tuned_model is None
+
+
+async def test_two_processes_share_a_run_without_doing_anything_twice(
+    shop: Shop, tmp_path: Path
+) -> None:
+    other = Shop(**vars(shop))
+    run = await request(shop.database)
+    ended = await asyncio.gather(shop.run_to_the_end(), other.run_to_the_end())
+    assert [one.id for one in ended] == [run.id, run.id]
+    assert len(await provider_jobs(shop, ended[0])) == 1
+
+
+class TestWhenTheProviderFails:
+    """The same run behind a proxy that spoils requests."""
+
+    async def test_a_lost_response_trains_and_uploads_nothing_twice(
+        self, database: Database, tmp_path: Path, modelserver_url: str
+    ) -> None:
+        def lose_first(method: str, path: str, before: int) -> Spoiled | None:
+            creates = method == "POST" and path in ("/files", "/fine_tuning/jobs")
+            return Spoiled(is_lost=True) if creates and before == 0 else None
+
+        await approve_many(database)
+        with faulty_proxy(modelserver_url, lose_first) as url:
+            async with open_shop(database, tmp_path, url) as shop:
+                await shop.knowledge.sync()
+                await request(database)
+                run = await shop.run_to_the_end()
+                assert run.state is RunState.promoted, run.error
+                assert len(await provider_files(shop, await only_dataset(database))) == 2
+                assert len(await provider_jobs(shop, run)) == 1
+
+    async def test_a_provider_that_trains_no_more_ends_the_run_and_keeps_the_data(
+        self, database: Database, tmp_path: Path, modelserver_url: str
+    ) -> None:
+        message = "Fine-tuning is no longer available to new customers."
+
+        def refuse(method: str, path: str, before: int) -> Spoiled | None:
+            is_create = (method, path) == ("POST", "/fine_tuning/jobs")
+            return Spoiled(403, message, code="permission_denied") if is_create else None
+
+        run = await self.run_behind(refuse, database, tmp_path, modelserver_url)
+        assert run.state is RunState.failed
+        assert message in (run.error or "")
+        assert CLOSED in (run.error or "")
+        assert (await only_dataset(database)).train_count > 10
+
+    async def test_a_busy_provider_is_asked_again_when_it_says(
+        self, database: Database, tmp_path: Path, modelserver_url: str
+    ) -> None:
+        asked: list[int] = []
+
+        def be_busy(method: str, path: str, before: int) -> Spoiled | None:
+            if (method, path) != ("POST", "/fine_tuning/jobs"):
+                return None
+            asked.append(before)
+            busy = Spoiled(429, "Rate limit reached.", headers={"retry-after": "0"})
+            return busy if before < 2 else None
+
+        run = await self.run_behind(be_busy, database, tmp_path, modelserver_url)
+        assert run.state is RunState.promoted, run.error
+        assert len(asked) == 3
+
+    async def test_an_exhausted_quota_is_not_asked_again(
+        self, database: Database, tmp_path: Path, modelserver_url: str
+    ) -> None:
+        def be_out_of_quota(method: str, path: str, before: int) -> Spoiled | None:
+            is_create = (method, path) == ("POST", "/fine_tuning/jobs")
+            quota = Spoiled(429, "You exceeded your current quota.", code="insufficient_quota")
+            return quota if is_create else None
+
+        run = await self.run_behind(be_out_of_quota, database, tmp_path, modelserver_url)
+        assert run.state is RunState.failed
+        assert "quota" in (run.error or "")
+        assert run.attempts == 0
+
+    async def test_a_provider_that_stays_broken_ends_the_run_after_bounded_tries(
+        self, database: Database, tmp_path: Path, modelserver_url: str
+    ) -> None:
+        def break_down(method: str, path: str, before: int) -> Spoiled | None:
+            is_create = (method, path) == ("POST", "/fine_tuning/jobs")
+            return Spoiled(500, headers={"retry-after": "0"}) if is_create else None
+
+        run = await self.run_behind(break_down, database, tmp_path, modelserver_url, max_attempts=3)
+        assert run.state is RunState.failed
+        assert "given up after 3 tries while training" in (run.error or "")
+
+    async def test_a_candidate_that_still_loads_is_waited_for_and_not_judged_by_the_base_model(
+        self, database: Database, tmp_path: Path, modelserver_url: str
+    ) -> None:
+        def load_slowly(method: str, path: str, before: int) -> Spoiled | None:
+            # The evaluation begins with the candidate's answers.
+            if path != "/chat/completions" or before >= 6:
+                return None
+            return Spoiled(404, "The model does not exist (yet).", code="model_not_found")
+
+        run = await self.run_behind(load_slowly, database, tmp_path, modelserver_url)
+        assert run.state is RunState.promoted, run.error
+        async with database.read() as session:
+            ways = await session.execute(
+                select(EvaluationItem.way, func.count())
+                .where(EvaluationItem.arm == CANDIDATE, EvaluationItem.mode == "hybrid")
+                .group_by(EvaluationItem.way)
+            )
+        assert [way for way, _ in ways] == ["tuned"]
+
+    async def run_behind(
+        self, spoil: Spoil, database: Database, home: Path, url: str, **options: object
+    ) -> Run:
+        await approve_many(database)
+        with faulty_proxy(url, spoil) as proxy:
+            async with open_shop(database, home, proxy, quick_options(**options)) as shop:
+                await shop.knowledge.sync()
+                await request(database)
+                return await shop.run_to_the_end()
