@@ -38,13 +38,13 @@ class RememberingPreview:
 
 
 class RememberingChannel:
-    """Takes replies in parts of ten lines; `refusals` are raised first, one a call."""
+    """Takes replies in parts, cut at `---`; `refusals` has one, or none, for each part to come."""
 
     def __init__(self, name: str = "test") -> None:
         self.name = name
         self.taken: list[tuple[int, str]] = []
         self.previews: dict[int, RememberingPreview] = {}
-        self.refusals: list[Exception] = []
+        self.refusals: list[Exception | None] = []
 
     def preview(self, address: str, turn_id: int) -> RememberingPreview:
         return self.previews.setdefault(turn_id, RememberingPreview())
@@ -55,8 +55,8 @@ class RememberingChannel:
         for place, piece in enumerate(pieces):
             if place < len(parts):
                 continue
-            if self.refusals:
-                raise self.refusals.pop(0)
+            if refusal := self.refusals.pop(0) if self.refusals else None:
+                raise refusal
             self.taken.append((outgoing.reply_id, piece))
             parts.append(f"part-{place}")
             if place < len(pieces) - 1:
