@@ -42,6 +42,7 @@ class DenseIndex:
         self._lock: FileLock | None = None
         self._is_closed = False
         self._client: ClientAPI | None = None
+        self._found: dict[ChunkKind, Collection] = {}
         # The embedded Chroma gets one thread, which is its lock; a server takes several at once.
         self._threads = ThreadPoolExecutor(SERVER_THREADS if url else 1, "chroma")
 
@@ -78,19 +79,21 @@ class DenseIndex:
         if names:
             await self._run(delete)
 
-    async def search(self, kind: ChunkKind, vector: Vectors, limit: int) -> dict[int, float]:
-        """The nearest chunks of a kind with their cosine, nearest first."""
+    async def search(
+        self, kinds: Iterable[ChunkKind], vector: Vectors, limit: int
+    ) -> dict[int, float]:
+        """The nearest chunks of these kinds with their cosine, nearest first."""
 
         def query() -> dict[int, float]:
-            collection = self._find(kind)
-            if collection is None:
-                return {}
-            self._check_dimension(collection, vector.shape[0])
-            found = collection.query(
-                query_embeddings=vector[np.newaxis], n_results=limit, include=["distances"]
-            )
-            [distances] = found["distances"] or [[]]
-            return {int(i): 1 - d for i, d in zip(found["ids"][0], distances, strict=True)}
+            found: dict[int, float] = {}
+            for collection in filter(None, map(self._find, kinds)):
+                self._check_dimension(collection, vector.shape[0])
+                rows = collection.query(
+                    query_embeddings=vector[np.newaxis], n_results=limit, include=["distances"]
+                )
+                [distances] = rows["distances"] or [[]]
+                found |= {int(i): 1 - d for i, d in zip(rows["ids"][0], distances, strict=True)}
+            return dict(sorted(found.items(), key=lambda item: -item[1])[:limit])
 
         return await self._run(query)
 
@@ -125,6 +128,7 @@ class DenseIndex:
 
         def drop() -> None:
             client = self._connected()
+            self._found.clear()
             for kind in ChunkKind:
                 if self._exists(client, kind):
                     client.delete_collection(self._collection_name(kind))
@@ -144,7 +148,11 @@ class DenseIndex:
     async def _run(self, act: Callable[[], _R]) -> _R:
         def guarded() -> _R:
             try:
-                return act()
+                try:
+                    return act()
+                except NotFoundError:  # another process has made the collections anew
+                    self._found.clear()
+                    return act()
             except (EmbeddingModelChangedError, IndexAwayError):
                 raise
             except Exception as error:  # Chroma raises whatever its layers raise
@@ -182,6 +190,7 @@ class DenseIndex:
 
     def _disconnect(self) -> None:
         if self._client is not None:
+            self._found.clear()
             self._client.close()  # type: ignore[attr-defined]
             self._client = None
         if self._lock is not None:
@@ -198,17 +207,20 @@ class DenseIndex:
         return True
 
     def _find(self, kind: ChunkKind) -> Collection | None:
-        client = self._connected()
-        try:
-            found = client.get_collection(self._collection_name(kind), embedding_function=None)
-        except NotFoundError:
-            return None
-        written_by = (found.metadata or {}).get("embedding_model")
-        if written_by != self.model:
-            raise EmbeddingModelChangedError(
-                self.place, written_by=repr(written_by), wanted=repr(self.model)
-            )
-        return found
+        if kind not in self._found:
+            try:
+                found = self._connected().get_collection(
+                    self._collection_name(kind), embedding_function=None
+                )
+            except NotFoundError:
+                return None
+            written_by = (found.metadata or {}).get("embedding_model")
+            if written_by != self.model:
+                raise EmbeddingModelChangedError(
+                    self.place, written_by=repr(written_by), wanted=repr(self.model)
+                )
+            self._found[kind] = found
+        return self._found[kind]
 
     def _make(self, kind: ChunkKind, dimension: int) -> Collection:
         return self._connected().get_or_create_collection(

@@ -1,7 +1,8 @@
 """Retrieval: by meaning and by words, fused by rank."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import structlog
 from sqlalchemy import Row, func, select
@@ -20,8 +21,8 @@ CANDIDATES = 30
 DENSE_WEIGHT = 1.0
 LEXICAL_WEIGHT = 1.0
 
-Found = Row[Chunk, str, str]
-"""A chunk with the title and the source of its document."""
+Found = Row[*tuple[Any, ...]]
+"""A chunk with the title and the source of its document: the columns that `_read` selects."""
 
 
 async def retrieve(
@@ -39,13 +40,24 @@ async def retrieve(
     vector, similarity = dense
     coverage = {hit.chunk_id: hit.coverage for hit in lexical}
     scores = fuse([(DENSE_WEIGHT, list(similarity)), (LEXICAL_WEIGHT, list(coverage))])
-    found = await _read(database, scores, exclude)
-    best = _each_answer_once(found[chunk_id] for chunk_id in scores if chunk_id in found)[:limit]
+    best = await _read_best(database, list(scores), limit, exclude)
     similarity |= await _similarities(
-        index, [row.Chunk.id for row in best if row.Chunk.id not in similarity], vector
+        index, [row.id for row in best if row.id not in similarity], vector
     )
     return [
-        _retrieved(row, scores[row.Chunk.id], similarity.get(row.Chunk.id), coverage)
+        Retrieved(
+            chunk_id=row.id,
+            document_id=row.document_id,
+            kind=row.kind,
+            title=" > ".join(filter(None, (row.title, row.heading))),
+            source=row.source,
+            text=row.text,
+            question=row.question,
+            reply_id=row.reply_id,
+            score=scores[row.id],
+            similarity=similarity.get(row.id),
+            coverage=coverage.get(row.id, 0.0),
+        )
         for row in best
     ]
 
@@ -71,12 +83,10 @@ async def _search_dense(
     """The query's embedding and the nearest chunks with their cosine; nothing when it is away."""
     try:
         vector = await index.embedder.embed_query(query)
-        found = [await index.dense.search(kind, vector, limit) for kind in kinds]
+        return vector, await index.dense.search(kinds, vector, limit)
     except (EmbeddingAwayError, IndexAwayError, EmbeddingModelChangedError) as error:
         log.warning("retrieval_by_words_alone", error=str(error))
         return None, {}
-    merged = {chunk_id: cosine for hits in found for chunk_id, cosine in hits.items()}
-    return vector, dict(sorted(merged.items(), key=lambda item: -item[1])[:limit])
 
 
 async def _similarities(index: Index, ids: list[int], vector: Vectors | None) -> dict[int, float]:
@@ -97,9 +107,9 @@ async def _first_pair(
         if row := found.get(chunk_id):
             return ApprovedMatch(
                 chunk_id=chunk_id,
-                reply_id=row.Chunk.reply_id,
-                question=row.Chunk.question or "",
-                answer=row.Chunk.text,
+                reply_id=row.reply_id,
+                question=row.question or "",
+                answer=row.text,
                 similarity=cosine,
             )
     return None
@@ -114,40 +124,41 @@ async def _count_in(database: Database, conversation_id: str | None) -> int:
         return await session.scalar(count) or 0
 
 
+async def _read_best(
+    database: Database, ids: Sequence[int], limit: int, exclude: str | None
+) -> list[Found]:
+    """The first rows with different texts: a pair is stored once for each phrasing, and the best
+    of them stands for all. As a rule the first few candidates are enough."""
+    best: dict[str, Found] = {}
+    few = 4 * limit
+    for start in range(0, len(ids), few):
+        found = await _read(database, ids[start : start + few], exclude)
+        for chunk_id in ids[start : start + few]:
+            if row := found.get(chunk_id):
+                best.setdefault(row.text, row)
+        if len(best) >= limit:
+            break
+    return list(best.values())[:limit]
+
+
 async def _read(database: Database, ids: Iterable[int], exclude: str | None) -> dict[int, Found]:
     """The rows; those that are gone, or that were said in the excluded conversation, are not."""
     statement = (
-        select(Chunk, Document.title, Document.source).join(Document).where(Chunk.id.in_(ids))
+        select(
+            Chunk.id,
+            Chunk.document_id,
+            Chunk.kind,
+            Document.title,
+            Chunk.heading,
+            Document.source,
+            Chunk.question,
+            Chunk.text,
+            Chunk.reply_id,
+            Chunk.conversation_id,
+        )
+        .join(Document)
+        .where(Chunk.id.in_(ids))
     )
     async with database.read() as session:
         rows = (await session.execute(statement)).all()
-    return {
-        row.Chunk.id: row for row in rows if exclude is None or row.Chunk.conversation_id != exclude
-    }
-
-
-def _each_answer_once(rows: Iterable[Found]) -> list[Found]:
-    """A pair is stored once for each phrasing: the best of them stands for all."""
-    by_text: dict[str, Found] = {}
-    for row in rows:
-        by_text.setdefault(row.Chunk.text, row)
-    return list(by_text.values())
-
-
-def _retrieved(
-    row: Found, score: float, similarity: float | None, coverage: dict[int, float]
-) -> Retrieved:
-    chunk = row.Chunk
-    return Retrieved(
-        chunk_id=chunk.id,
-        document_id=chunk.document_id,
-        kind=chunk.kind,
-        title=" > ".join(filter(None, (row.title, chunk.heading))),
-        source=row.source,
-        text=chunk.text,
-        question=chunk.question,
-        reply_id=chunk.reply_id,
-        score=score,
-        similarity=similarity,
-        coverage=coverage.get(chunk.id, 0.0),
-    )
+    return {row.id: row for row in rows if exclude is None or row.conversation_id != exclude}
