@@ -58,12 +58,15 @@ async def _measure_rate(programs: Programs) -> list[dict[str, Any]]:
     await programs.switch("base")
     await chat(programs, rounds=1)
     since = programs.last_reply()
+    used_s = programs.cpu_s()
     through = await chat(programs, rounds=ROUNDS, stagger_s=0)
+    used_s = programs.cpu_s() - used_s
     without = await complete_all(programs, programs.prompts(since), stagger_s=0)
     reference = "bare completions a second, instant model"
     return [
         _figure(reference, without.rate, "1/s"),
         _figure("messages a second, instant model", through.rate, "1/s", ratio_to=reference),
+        _figure("processor time of Nod a message", 1000 * used_s / len(through.sample), "ms"),
     ]
 
 
