@@ -1,0 +1,282 @@
+"""The console and the web chat as people meet them: a real browser, a real program behind it."""
+
+import asyncio
+import itertools
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+from sqlalchemy import func, select
+
+from store import (
+    AuditEntry,
+    Database,
+    Review,
+    Setting,
+    Turn,
+    User,
+    UserRole,
+    Verdict,
+)
+
+from .conftest import OpenPage, Running
+from .shop import ATTACK, PASSWORD, ask
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("console")]
+
+names = (f"Customer {n}" for n in itertools.count())
+
+
+async def review_of(database: Database, reply_id: int) -> Review | None:
+    async with database.read() as session:
+        return await session.scalar(select(Review).where(Review.reply_id == reply_id))
+
+
+async def until_reviewed(database: Database, reply_id: int) -> Review:
+    async with asyncio.timeout(20):
+        while (review := await review_of(database, reply_id)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return review
+
+
+async def choose(page: Page, question: str) -> None:
+    """Click the card of a question, so that keys mean this one."""
+    await page.locator("article", has_text=question).locator(".asked").click()
+    await expect(page.locator("article.chosen", has_text=question)).to_be_visible()
+
+
+async def test_only_the_right_password_lets_one_in(open_page: OpenPage) -> None:
+    page = await open_page("/console/")
+    await expect(page).to_have_url(re.compile("/console/login"))
+    await page.fill("[name=name]", "rita")
+    await page.fill("[name=password]", "wrong")
+    await page.click("button[type=submit]")
+    await expect(page.get_by_role("alert")).to_have_text("Wrong name or password.")
+    await expect(page.locator("[name=name]")).to_have_value("rita")
+    await page.fill("[name=password]", PASSWORD)
+    await page.click("button[type=submit]")
+    await expect(page.get_by_role("heading", name="Review", exact=True)).to_be_visible()
+    await page.get_by_role("button", name="Log out").click()
+    await page.goto("/console/settings")
+    await expect(page).to_have_url(re.compile("/console/login"))
+
+
+async def test_a_reply_is_approved_by_one_key_and_leaves_every_open_page(
+    open_page: OpenPage, shop: Database
+) -> None:
+    question = "Do you deliver to the third floor?"
+    mine = await open_page("/console/", as_="rita")
+    colleague = await open_page("/console/", as_="omar")
+    reply_id = await ask(shop, next(names), question, "Yes, to any floor.")
+    for page in (mine, colleague):  # nobody reloads
+        await expect(page.get_by_text(question)).to_be_visible(timeout=15_000)
+    await choose(mine, question)
+    await mine.keyboard.press("a")
+    review = await until_reviewed(shop, reply_id)
+    assert (review.verdict, review.reviewer) == (Verdict.approved, "rita")
+    for page in (mine, colleague):
+        await expect(page.get_by_text(question)).to_have_count(0, timeout=15_000)
+
+
+async def test_j_and_k_move_the_choice(open_page: OpenPage, shop: Database) -> None:
+    for _ in range(2):
+        await ask(shop, next(names), "Something to choose?", "Yes.")
+    page = await open_page("/console/", as_="rita")
+    chosen = page.locator("article.chosen .asked")
+    cards = page.locator("article .asked")
+    await expect(chosen).to_have_count(1)
+    first = await chosen.text_content()
+    await page.keyboard.press("j")
+    await expect(cards.nth(1).locator("xpath=..")).to_have_class(re.compile("chosen"))
+    await page.keyboard.press("k")
+    await expect(chosen).to_have_text(first or "")
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_contain_text("Approve")
+
+
+async def test_a_reply_is_edited_in_place_with_other_phrasings(
+    open_page: OpenPage, shop: Database
+) -> None:
+    question = "How long is the warranty?"
+    reply_id = await ask(shop, next(names), question, "Two years.")
+    page = await open_page("/console/", as_="rita")
+    await choose(page, question)
+    await page.keyboard.press("e")
+    await page.get_by_label("Reply", exact=True).fill("Ten years, on every model.")
+    await page.get_by_label("Also asked as").fill("What warranty do you give?\n\n Is it covered? ")
+    await page.keyboard.press("Control+Enter")
+    review = await until_reviewed(shop, reply_id)
+    assert (review.verdict, review.text) == (Verdict.edited, "Ten years, on every model.")
+    assert review.phrasings == ["What warranty do you give?", "Is it covered?"]
+
+
+async def test_an_edit_under_way_survives_what_comes_in_meanwhile(
+    open_page: OpenPage, shop: Database
+) -> None:
+    question = "Is it vegan?"
+    await ask(shop, next(names), question, "No.")
+    page = await open_page("/console/", as_="rita")
+    await choose(page, question)
+    await page.keyboard.press("e")
+    await page.get_by_label("Reply", exact=True).fill("Yes, but for the wool")
+    newer = "And is it organic?"
+    await ask(shop, next(names), newer, "Yes.")
+    await expect(page.get_by_text(newer)).to_be_visible(timeout=15_000)
+    await expect(page.get_by_label("Reply", exact=True)).to_have_value("Yes, but for the wool")
+    await page.get_by_label("Reply", exact=True).press("Escape")
+    await expect(page.locator("article", has_text=question).locator(".said")).to_have_text("No.")
+
+
+async def test_a_reply_is_rejected_with_a_reason(open_page: OpenPage, shop: Database) -> None:
+    question = "Can I pay in shells?"
+    reply_id = await ask(shop, next(names), question, "Of course.")
+    page = await open_page("/console/", as_="rita")
+    await choose(page, question)
+    await page.keyboard.press("r")
+    await page.get_by_label("Why not?").fill("We do not take shells")
+    await page.keyboard.press("Enter")
+    review = await until_reviewed(shop, reply_id)
+    assert (review.verdict, review.reason) == (Verdict.rejected, "We do not take shells")
+
+
+async def test_a_reviewer_cannot_do_what_needs_an_operator(
+    open_page: OpenPage, shop: Database
+) -> None:
+    page = await open_page("/console/settings", as_="rita")
+    await expect(page.get_by_role("radio", name="hybrid")).to_be_disabled()
+    await expect(page.get_by_role("heading", name="Users")).to_have_count(0)
+
+
+async def test_a_lost_role_counts_on_pages_that_are_already_open(
+    open_page: OpenPage, shop: Database
+) -> None:
+    page = await open_page("/console/settings", as_="omar")
+    hybrid = page.get_by_role("radio", name="hybrid")
+    await expect(hybrid).to_be_enabled()
+    await set_role(shop, "omar", UserRole.reviewer)
+    try:
+        await hybrid.click()
+        await expect(page.get_by_text("This needs the role operator.")).to_be_visible()
+        async with shop.read() as session:
+            assert await session.get(Setting, "mode") is None
+    finally:
+        await set_role(shop, "omar", UserRole.operator)
+
+
+async def set_role(database: Database, name: str, role: UserRole) -> None:
+    async with database.write() as session:
+        (await session.scalars(select(User).where(User.name == name))).one().role = role
+
+
+async def test_an_operator_switches_the_policy_and_it_is_logged(
+    open_page: OpenPage, shop: Database
+) -> None:
+    page = await open_page("/console/settings", as_="omar")
+    await page.get_by_role("radio", name="hold unsure").click()
+    await expect(page.get_by_role("radio", name="hold unsure")).to_be_checked()
+    await page.get_by_role("radio", name="send").click()
+    await expect(page.get_by_role("radio", name="send")).to_be_checked()
+    async with shop.read() as session:
+        logged = select(AuditEntry).where(AuditEntry.action == "set_switch")
+        assert {entry.who for entry in await session.scalars(logged)} == {"omar"}
+
+
+async def test_a_hostile_question_is_shown_as_text(open_page: OpenPage) -> None:
+    page = await open_page("/console/", as_="rita")
+    await expect(page.locator("article .asked", has_text="<img src=x")).to_have_text(ATTACK)
+    await page.get_by_role("link", name="Ola").first.click()
+    await expect(page.locator(".bubble").first).to_have_text(ATTACK)
+    assert await page.title() != "owned"
+
+
+async def test_every_page_opens_in_both_languages_without_an_error(open_page: OpenPage) -> None:
+    page = await open_page("/console/", as_="olga", locale="zh-CN")
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for path, title in (
+        ("/", "审核"),
+        ("/conversations", "对话"),
+        ("/knowledge", "知识库"),
+        ("/runs", "训练"),
+        ("/runs/1", "训练 1"),
+        ("/models", "模型"),
+        ("/settings", "设置"),
+    ):
+        await page.goto(f"/console{path}")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        await page.goto(f"/console/prefer?key=language&value=en&back=/console{path}")
+        await expect(page.locator("html")).to_have_attribute("lang", "en")
+        await page.goto(f"/console/prefer?key=language&value=zh&back=/console{path}")
+    assert errors == []
+
+
+async def test_a_run_shows_its_curve_and_its_scoreboard(open_page: OpenPage) -> None:
+    page = await open_page("/console/runs/1", as_="rita")
+    await expect(page.get_by_role("img", name="Training loss by step")).to_be_visible()
+    board = page.get_by_role("table", name="Scores by mode")
+    await expect(board.get_by_role("row").filter(has_text="hybrid")).to_contain_text("55.1")
+
+
+async def test_a_chat_streams_survives_a_reload_and_stores_each_message_once(
+    open_page: OpenPage, nod: Running, shop: Database
+) -> None:
+    page = await open_page("/")
+    await page.get_by_label("Write a message").fill("Do you deliver on Saturdays? " + ATTACK)
+    await page.keyboard.press("Enter")
+    mine, reply = page.locator(".turn.customer .bubble"), page.locator("[data-seq].bot .bubble")
+    await expect(mine).to_have_text("Do you deliver on Saturdays? " + ATTACK)
+    await expect(reply).to_have_count(1, timeout=30_000)
+    said = await reply.text_content()
+    await page.reload()
+    await expect(mine).to_have_count(1)
+    await expect(reply).to_have_text(said or "")
+    assert await page.title() != "owned"
+    async with shop.read() as session:
+        stored = select(func.count(Turn.id)).where(Turn.text.contains("Saturdays? <img"))
+        assert await session.scalar(stored) == 1
+
+
+async def test_what_is_written_offline_is_kept_and_sent_later(
+    open_page: OpenPage, shop: Database
+) -> None:
+    page = await open_page("/")
+    await expect(page.get_by_text("Here for you")).to_be_visible()
+    await page.context.set_offline(True)
+    await page.get_by_label("Write a message").fill("Kept while offline")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".pending")).to_contain_text("Kept while offline")
+    await page.context.set_offline(False)
+    await expect(page.locator("[data-seq].customer")).to_have_count(1, timeout=20_000)
+    await expect(page.locator(".pending")).to_have_count(0)
+
+
+async def test_a_person_steps_in_and_the_customer_reads_it(
+    open_page: OpenPage, shop: Database
+) -> None:
+    customer = await open_page("/")
+    await customer.get_by_label("Write a message").fill("I want to talk to a person, please")
+    await customer.keyboard.press("Enter")
+    await expect(customer.locator("[data-seq].bot")).to_have_count(1, timeout=30_000)
+    async with shop.read() as session:
+        written = select(Turn.conversation_id).where(Turn.text.startswith("I want to talk to"))
+        conversation = await session.scalar(written)
+    staff = await open_page(f"/console/conversations/{conversation}", as_="rita")
+    await staff.get_by_role("button", name="Take over").click()
+    await expect(staff.get_by_role("button", name="Give back to the bot")).to_be_visible()
+    await expect(customer.get_by_text("A colleague is answering here")).to_be_visible()
+    await staff.get_by_label("Answer as a person").fill("This is Rita. How can I help?")
+    await staff.get_by_role("button", name="Send").click()
+    await expect(customer.locator(".turn.person .bubble")).to_have_text(
+        "This is Rita. How can I help?"
+    )
+
+
+async def test_an_uploaded_document_is_found_by_search(open_page: OpenPage, shop: Database) -> None:
+    page = await open_page("/console/knowledge", as_="omar")
+    text = b"# Gift cards\n\nGift cards of Linnet & Moss are valid for three years."
+    file = {"name": "gift cards.md", "mimeType": "text/markdown", "buffer": text}
+    await page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+    await expect(page.locator("table").get_by_text("gift cards.md")).to_be_visible(timeout=20_000)
+    await page.get_by_label("What would the bot find?").fill("How long are gift cards valid?")
+    await page.get_by_role("button", name="Look up").click()
+    await expect(page.locator(".hits li").first).to_contain_text("three years", timeout=15_000)
