@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 @contextmanager
-def run_model_server(data: Path, engine: str) -> Iterator[str]:
+def run_model_server(data: Path, engine: str, *options: str) -> Iterator[str]:
     """Yields its base URL. The engine is `stub`, or `llama` with the real embedding model."""
     command = [sys.executable, "-m", "modelserver", "--data", str(data), "--port", "0"]
     with subprocess.Popen(
-        [*command, "--engine", engine],
+        [*command, "--engine", engine, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 
 from app.sample import DOCUMENTS
+from bench.rig.model_server import run_model_server
 from store import Database
 from store.switches import set_switch
 
@@ -69,26 +70,15 @@ def run_programs(*, delay_s: float) -> Iterator[Programs]:
     """Both programs on a new data folder with the sample shop."""
     with tempfile.TemporaryDirectory(prefix="nod-bench-") as folder:
         home, port = Path(folder) / "nod", _free_port()
+        # So many slots that no request waits for one.
+        patient = ("--stub-delay-s", str(delay_s), "--slots", "64", "--queue", "256")
         with (
-            _model_server(Path(folder) / "models", delay_s) as model_url,
+            run_model_server(Path(folder) / "models", "stub", *patient) as model_url,
             _nod(home, port, model_url) as (nod_url, nod_pid),
         ):
             programs = Programs(nod_url=nod_url, model_url=model_url, home=home, nod_pid=nod_pid)
             _wait_for("the sample shop", programs.has_sample)
             yield programs
-
-
-@contextmanager
-def _model_server(data: Path, delay_s: float) -> Iterator[str]:
-    command = [sys.executable, "-m", "modelserver", "--data", str(data), "--port", "0"]
-    command += ["--engine", "stub", "--stub-delay-s", str(delay_s)]
-    command += ["--slots", "64", "--queue", "256"]  # never what is waited for
-    with _process(command, {}) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if "listening on " not in line:
-            raise RuntimeError(f"the model server did not start: {line!r}")
-        yield line.split("listening on ")[1].strip()
 
 
 @contextmanager
