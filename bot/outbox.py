@@ -70,10 +70,13 @@ class Outbox(Claimer[Delivery]):
                 )
                 .returning(Reply)
             )
-            return [
-                (reply, await session.get_one(Conversation, reply.conversation_id))
-                for reply in claimed.all()
-            ]
+            replies = claimed.all()
+            if not replies:
+                return []
+            ids = [reply.conversation_id for reply in replies]
+            found = await session.scalars(select(Conversation).where(Conversation.id.in_(ids)))
+            by_id = {conversation.id: conversation for conversation in found}
+            return [(reply, by_id[reply.conversation_id]) for reply in replies]
 
     async def _do(self, delivery: Delivery) -> None:
         """One attempt, and what comes of it."""

@@ -40,7 +40,7 @@ class AnswerWorker(Claimer[Turn]):
         channels: Mapping[str, Channel],
         *,
         owner: str | None = None,
-        concurrency: int = 8,
+        concurrency: int = 32,
         on_reply: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(owner=owner, concurrency=concurrency)

@@ -25,7 +25,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._engine = create_async_engine(self.url, **_engine_options(self.is_sqlite))
+        # Errors would show parameters, and these hold what customers wrote.
+        self._engine = create_async_engine(
+            self.url, hide_parameters=True, **_engine_options(self.is_sqlite)
+        )
         if self.is_sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
