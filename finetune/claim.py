@@ -39,7 +39,11 @@ class Claim:
                 .where(
                     Run.is_active,
                     or_(Run.due_at <= now, Run.cancel_asked_by.is_not(None)),
-                    or_(Run.claimed_until.is_(None), Run.claimed_until < now),
+                    or_(
+                        Run.claimed_until.is_(None),
+                        Run.claimed_until < now,
+                        Run.claimed_by == self._holder,  # our own, from before a crash
+                    ),
                 )
                 .values(claimed_by=self._holder, claimed_until=now + self._lease)
                 .returning(Run.id)

@@ -206,7 +206,9 @@ class Evaluator:
         scores = {"mean_logprob": draft.mean_logprob, "agreement": draft.agreement}
         if not reference:
             return scores
-        [similarity] = await self._knowledge.similarities([(draft.text, reference)])
+        similarity = 1.0
+        if draft.text != reference:
+            [similarity] = await self._knowledge.similarities([(draft.text, reference)])
         return {**scores, "chrf": chrf(draft.text, reference), "similarity": similarity}
 
     async def _keep(self, item: EvaluationItem) -> None:

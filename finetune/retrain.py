@@ -7,9 +7,7 @@ A step does what the database says comes next and writes down what came of it. K
 next step goes on: what was made at the provider is looked for before it is made again.
 """
 
-import os
-import socket
-import uuid
+import asyncio
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.answer import Answerer
+from bot.claim import make_owner
 from finetune import verdict
 from finetune.claim import Claim, ClaimLostError
 from finetune.dataset import (
@@ -75,7 +74,10 @@ class Retrainer:
         client: AsyncOpenAI,
         home: Path,
         options: RetrainOptions | None = None,
+        *,
+        owner: str | None = None,
     ) -> None:
+        """`owner` names the only process there can be: after a crash it need not wait."""
         self._database = database
         self._answerer = answerer
         self._provider = Provider(client)
@@ -84,11 +86,15 @@ class Retrainer:
         self._evaluator = Evaluator(
             database, knowledge, answerer, concurrency=self._options.concurrency
         )
-        holder = f"{socket.gethostname()[:30]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._claim = Claim(database, holder, self._options.lease_s)
+        self._claim = Claim(database, owner or make_owner(), self._options.lease_s)
+        self._one_at_a_time = asyncio.Lock()
 
     async def step(self) -> bool:
         """Advance the active run by one step; False when there is none that is due."""
+        async with self._one_at_a_time:
+            return await self._step()
+
+    async def _step(self) -> bool:
         run = await self._claim.take()
         if run is None:
             return False

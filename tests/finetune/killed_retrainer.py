@@ -48,10 +48,11 @@ def kill_at(owner: Any, name: str, when: str, count: int) -> None:
     async def deadly(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
         calls += 1
-        if when == "before" and calls == count:
+        mine = calls  # others may begin while this one is under way
+        if when == "before" and mine == count:
             os.kill(os.getpid(), signal.SIGKILL)
         result = await original(*args, **kwargs)
-        if when == "after" and calls == count:
+        if when == "after" and mine == count:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
