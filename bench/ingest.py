@@ -11,7 +11,8 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ async def _measure(folder: Path, url: str) -> Iterator[dict[str, Any]]:
     memory = _memory_mib() - before
     queries = [" ".join(_random.choices(_WORDS, k=6)) for _ in range(QUERIES)]
     retrieval = [await _milliseconds(knowledge, query) for query in queries]
-    words = [_timed(lambda q=query: knowledge._index.lexical.search(q, 30)) for query in queries]
+    words = [_timed(partial(knowledge._index.lexical.search, query, 30)) for query in queries]
     started = time.perf_counter()
     await knowledge.close()
     again = await Knowledge.open(database, client, embedding_model=MODEL, folder=folder / "chroma")
@@ -72,7 +73,7 @@ async def _measure(folder: Path, url: str) -> Iterator[dict[str, Any]]:
     rebuilding = _timed(lambda: BM25Okapi(tokens))
     other = BM25Okapi(tokens)
     other_words = [
-        _timed(lambda q=query: other.get_top_n(words_of(q), texts, 30)) for query in queries[:30]
+        _timed(partial(other.get_top_n, words_of(query), texts, 30)) for query in queries[:30]
     ]
     return iter(
         [
@@ -112,7 +113,8 @@ async def _plain_chroma(client: openai.AsyncOpenAI, folder: Path, texts: list[st
     started = time.perf_counter()
     for number, text in enumerate(texts):
         response = await client.embeddings.create(model=MODEL, input=[f"passage: {text}"])
-        collection.add(ids=[str(number)], embeddings=[response.data[0].embedding], documents=[text])
+        vector: Sequence[float] = response.data[0].embedding
+        collection.add(ids=[str(number)], embeddings=[vector], documents=[text])
     return len(texts) / (time.perf_counter() - started)
 
 

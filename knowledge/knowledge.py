@@ -29,6 +29,7 @@ from knowledge.errors import (
 from knowledge.index import Index, OnProgress
 from knowledge.ingest import IngestReport, OnIngest, ingest, remove
 from knowledge.reading import MAX_BYTES
+from knowledge.relevance import is_relevant
 from knowledge.retrieve import find_approved, retrieve
 from knowledge.retrieved import ApprovedMatch, Retrieved
 from store import Chunk, Database, Document, DocumentKind
@@ -102,6 +103,10 @@ class Knowledge:
         return await retrieve(
             self._database, self._index, query, limit=limit, exclude=exclude_conversation
         )
+
+    def is_relevant(self, retrieved: Sequence[Retrieved]) -> bool:
+        """Whether any of what was retrieved is about what was asked; see knowledge.relevance."""
+        return is_relevant(retrieved, self._index.embedder.model)
 
     async def nearest_approved(
         self, query: str, *, exclude_conversation: str | None = None
