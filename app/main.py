@@ -9,6 +9,7 @@ from app.commands import (
     backup,
     chat,
     datasets,
+    demo,
     doctor,
     documents,
     models,
@@ -65,6 +66,7 @@ def _before(
 
 serve.add_to(app)
 chat.add_to(app)
+demo.add_to(app)
 documents.add_to(app)
 retrain.add_to(app)
 datasets.add_to(app)

@@ -13,36 +13,10 @@ from sqlalchemy import text
 from app.console import mount_console
 from app.metrics import Metrics
 from app.nod import Nod
-from app.settings import Settings
 from bot.channels.web import WebChannel, mount_web_chat
 
 GRACE_S = 5
 """What requests under way get at the end."""
-
-
-class PortError(RuntimeError):
-    """The address cannot be listened on."""
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Take the address, so that early visitors wait instead of being refused.
-
-    Raises:
-        PortError: another program has it, or it is not ours to have.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise PortError(
-            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}); "
-            f"set NOD_HOST and NOD_PORT, or stop the program that has it"
-        ) from None
-    return listener
 
 
 class WebServer:

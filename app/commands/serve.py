@@ -1,10 +1,7 @@
 """`nod up`, and each of its roles as a process of its own."""
 
-from collections.abc import Collection
-
 import typer
 
-from app.roles import Role, run_roles
 from app.settings import Settings
 from app.terminal import CommandError, run, screen
 
@@ -25,7 +22,7 @@ def up() -> None:
 
       NOD_TELEGRAM_TOKEN=123456:ABC... nod up
     """
-    run(lambda settings: _serve(settings, "up", tuple(Role)), log_level=None)
+    run(lambda settings: _serve(settings, "up"), log_level=None)
 
 
 def web() -> None:
@@ -33,36 +30,40 @@ def web() -> None:
 
     Several processes need NOD_DATABASE_URL, NOD_CHROMA_URL and NOD_MODEL_BASE_URL.
     """
-    run(lambda settings: _serve(settings, "web", [Role.web]), log_level=None)
+    run(lambda settings: _serve(settings, "web"), log_level=None)
 
 
 def worker() -> None:
     """Answer only: customers' turns are taken from the database. Any number may run."""
-    run(lambda settings: _serve(settings, "worker", [Role.worker]), log_level=None)
+    run(lambda settings: _serve(settings, "worker"), log_level=None)
 
 
 def scheduler() -> None:
     """Retrain only, by the clock and by the count. Of several, one holds the lease."""
-    run(lambda settings: _serve(settings, "scheduler", [Role.scheduler]), log_level=None)
+    run(lambda settings: _serve(settings, "scheduler"), log_level=None)
 
 
 def telegram() -> None:
     """Talk to Telegram only, by long polling. One process for a token."""
-    run(lambda settings: _serve(settings, "telegram", [Role.telegram]), log_level=None)
+    run(lambda settings: _serve(settings, "telegram"), log_level=None)
 
 
-async def _serve(settings: Settings, command: str, roles: Collection[Role]) -> None:
+async def _serve(settings: Settings, command: str) -> None:
     if command == "telegram" and settings.telegram_token is None:
         raise CommandError("NOD_TELEGRAM_TOKEN is not set; @BotFather on Telegram gives you one")
+    from app.listen import listen
     from app.nod import open_nod
-    from app.up import first_start, tell_where_it_is
-    from app.web import listen
 
-    listener = listen(settings) if Role.web in roles else None
+    has_web = command in ("up", "web")
+    listener = listen(settings) if has_web else None
     if listener is not None:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     try:
         async with open_nod(settings, command) as nod:
+            from app.roles import Role, run_roles
+            from app.up import first_start, tell_where_it_is
+
+            roles = list(Role) if command == "up" else [Role(command)]
             await first_start(nod)
             if listener is not None:
                 tell_where_it_is(nod)
