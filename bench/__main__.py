@@ -62,14 +62,11 @@ def _choose(arguments: Sequence[str] | None) -> list[str]:
 
 def _run_apart(name: str) -> dict[str, Any]:
     """Runs in a fresh process, so that no bench pays for another's memory or threads."""
+    main = importlib.import_module(f"bench.{name}").main  # a child cannot find what is in __main__
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        return pool.submit(_run, name).result()
-
-
-def _run(name: str) -> dict[str, Any]:
-    report: dict[str, Any] = importlib.import_module(f"bench.{name}").main()
-    return report
+        report: dict[str, Any] = pool.submit(main).result()
+        return report
 
 
 def _describe_machine() -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _find(name: str) -> Path:
     if name == BUILT_IN:
         return _built_in_file()
     path = Path(name).expanduser()
-    if path.exists():
+    if name and path.exists():  # no name would be the working folder
         return path.resolve()
     if _HUGGING_FACE_ID.fullmatch(name):
         return _download(name)
@@ -176,7 +176,7 @@ def _dequantize(base: Base, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder, file = base.source_path.parent, base.source_path.name
     # transformers parses the whole file three times over; now it parses it once.
     quick_reader = patch.object(gguf, "GGUFReader", cache(GgufReader))

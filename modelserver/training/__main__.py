@@ -9,6 +9,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The server has resolved the base already: all of it is on this machine.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from modelserver.bases import BaseError
 from modelserver.training.adapter_gguf import AdapterError

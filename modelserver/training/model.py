@@ -72,5 +72,6 @@ def adapter_state(model: Any) -> dict[str, torch.Tensor]:
     """The adapter's weights under PEFT's own names, copied to the CPU."""
     from peft import get_peft_model_state_dict
 
-    state = get_peft_model_state_dict(model)
+    # Left to find out about embeddings, PEFT asks Hugging Face for the base, by its name.
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
