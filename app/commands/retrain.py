@@ -120,6 +120,7 @@ async def _retrainer(settings: Settings) -> "AsyncIterator[Retrainer]":
 
     async with open_nod(settings, "retrain") as nod:
         await nod.wait_for_models()
+        await nod.knowledge.sync()  # what was approved while nothing ran
         yield nod.retrainer
 
 
