@@ -164,11 +164,12 @@ class Answerer:
         )
 
     async def _relevant(self, query: str, exclude_conversation: str | None) -> Sequence[Retrieved]:
-        return await self._knowledge.retrieve(
+        found = await self._knowledge.retrieve(
             query,
             limit=self.options.context_chunks,
             exclude_conversation=exclude_conversation,
         )
+        return found if self._knowledge.is_relevant(found) else []
 
     async def _tuned(self, inquiry: Inquiry, *, only_sure: bool = False) -> Draft | None:
         """The tuned model's answer; none where there is no such model, or it is away or unsure.

@@ -1,17 +1,17 @@
 """Turns in the store: the next one of a conversation, and those before a question."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from bot.prompt import Chat, as_history
 from store import Conversation, Reply, Role, Turn, Way, conversation_id, utc_now
 
 HISTORY_TURNS = 40
-"""So many at most are read back; the token budget of the prompt is far below it."""
+"""So far at most it is read back; the token budget of the prompt is far below it."""
 
 _SAYS_NOTHING = (Way.notice, Way.unknown)
 
@@ -62,24 +62,24 @@ def append_reply_turn(session: AsyncSession, conversation: Conversation, reply: 
 async def read_history(session: AsyncSession, turn: Turn, *, from_seq: int = 0) -> Chat:
     """The exchanges before a customer's turn, as far back as /reset allows.
 
-    Notices and "I don't know" are left out, and with them the questions that they answered.
+    An answer stands with its question, also where the customer wrote on before it came. Notices
+    and "I don't know" are left out, and with them the questions that they answered.
     """
     if turn.seq <= 1:
         return []
+    asked = aliased(Turn)
+    place = func.coalesce(asked.seq, Turn.seq)
     rows = await session.scalars(
         select(Turn)
         .outerjoin(Reply, Reply.id == Turn.reply_id)
+        .outerjoin(asked, asked.id == Reply.turn_id)
         .where(
             Turn.conversation_id == turn.conversation_id,
-            Turn.seq < turn.seq,
-            Turn.seq >= from_seq,
+            Turn.seq >= max(from_seq, turn.seq - HISTORY_TURNS),
+            place < turn.seq,
+            place >= from_seq,
             Reply.way.is_(None) | Reply.way.not_in(_SAYS_NOTHING),
         )
-        .order_by(Turn.seq.desc())
-        .limit(HISTORY_TURNS)
+        .order_by(place, Turn.seq)
     )
-    return as_history(_oldest_first(rows.all()))
-
-
-def _oldest_first(turns: Iterable[Turn]) -> list[Turn]:
-    return sorted(turns, key=lambda turn: turn.seq)
+    return as_history(rows)

@@ -29,9 +29,10 @@ class TelegramChannel:
         self._previews: dict[int, TelegramPreview] = {}
 
     def preview(self, address: str, turn_id: int) -> TelegramPreview:
-        preview = TelegramPreview(self._bot, int(address), turn_id)
-        self._previews[turn_id] = preview
-        return preview
+        """The same one again for a turn that was put off: its message is still there."""
+        if turn_id not in self._previews:
+            self._previews[turn_id] = TelegramPreview(self._bot, int(address), turn_id)
+        return self._previews[turn_id]
 
     async def deliver(self, outgoing: Outgoing) -> list[str]:
         """Send what has not been sent yet; the ids of all messages.

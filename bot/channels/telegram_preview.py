@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 DRAFT_EVERY_S = 1.0
 EDIT_EVERY_S = 3.0
+IDLE_S = 60.0
+"""So long nothing new was written: the answer was put off, or came another way."""
 
 
 class TelegramPreview:
@@ -31,6 +33,8 @@ class TelegramPreview:
         self._text = ""
         self._message_id: int | None = None
         self._task: asyncio.Task[None] | None = None
+        self._request: asyncio.Task[None] | None = None
+        self._is_refused = False
 
     async def typing(self) -> None:
         if not self._text:
@@ -39,28 +43,32 @@ class TelegramPreview:
 
     async def show(self, text: str) -> None:
         self._text = text
-        if self._task is None:
+        if not self._is_refused and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._follow())
 
     async def end(self) -> int | None:
         """Show nothing more; the message that the reply should replace, where there is one."""
         if self._task is not None:
             self._task.cancel()
-            # Not suppressed blindly: a cancellation of our own caller must go through.
             await asyncio.wait([self._task])
+        if self._request is not None:  # finished, or its message would stay beside the reply
+            await asyncio.gather(self._request, return_exceptions=True)
         return self._message_id
 
     async def _follow(self) -> None:
-        """Until cancelled, or until Telegram has had enough: the reply comes anyway."""
-        shown = ""
+        """Show what is new, until Telegram has had enough: the reply comes anyway."""
+        pace_s = EDIT_EVERY_S if self._is_group else DRAFT_EVERY_S
+        shown, idle_s = "", 0.0
         try:
-            while True:
+            while idle_s < IDLE_S:
+                idle_s += pace_s
                 if self._text != shown:
-                    shown = self._text
-                    # A request that is under way is finished, or its message would be orphaned.
-                    await asyncio.shield(self._put(shown))
-                await asyncio.sleep(EDIT_EVERY_S if self._is_group else DRAFT_EVERY_S)
+                    shown, idle_s = self._text, 0.0
+                    self._request = asyncio.create_task(self._put(shown))
+                    await asyncio.shield(self._request)
+                await asyncio.sleep(pace_s)
         except TelegramError as error:
+            self._is_refused = True
             log.info("preview_ended", chat_id=self._chat_id, error=type(error).__name__)
 
     async def _put(self, markdown: str) -> None:

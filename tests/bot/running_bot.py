@@ -132,7 +132,7 @@ async def _true(value: bool) -> bool:
     return value
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 30) -> None:
+async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 90) -> None:
     """Waits for what other tasks bring about."""
     async with asyncio.timeout(within_s):
         while not await check():  # noqa: ASYNC110 - it looks at rows

@@ -9,7 +9,7 @@ from bot.inbox import MAX_TEXT_CHARS, Inbox
 from bot.message import Message
 from bot.phrases import Phrase
 from bot.review import give_back, take_over
-from bot.turns import read_history
+from bot.turns import append_reply_turn, lock_conversation, read_history
 from store import (
     Conversation,
     Database,
@@ -131,3 +131,30 @@ async def test_while_a_person_answers_messages_are_only_stored(database: Databas
 def test_an_address_that_the_store_cannot_hold_is_refused() -> None:
     with pytest.raises(ValueError, match=r"address=.* more than 255"):
         Message(channel="test", address="a" * 256, text="Hello")
+
+
+async def test_an_answer_stands_with_its_question_though_the_customer_wrote_on(
+    database: Database,
+) -> None:
+    inbox = Inbox(database)
+    first = await inbox.receive(message("How long?"))
+    second = await inbox.receive(message("And how much?"))
+    assert first is not None
+    assert second is not None
+    async with database.write() as session:
+        conversation = await lock_conversation(session, "test", "ann")
+        reply = Reply(
+            conversation_id=ANN,
+            turn_id=first.id,
+            text="Five days.",
+            status=ReplyStatus.ready,
+            way=Way.base,
+        )
+        session.add(reply)
+        await session.flush()
+        append_reply_turn(session, conversation, reply)
+    async with database.read() as session:
+        assert await read_history(session, second) == [
+            {"role": "user", "content": "How long?"},
+            {"role": "assistant", "content": "Five days."},
+        ]
