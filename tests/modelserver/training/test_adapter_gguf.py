@@ -1,0 +1,102 @@
+"""An adapter converted for llama.cpp answers as it did in training."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from modelserver.bases import Base
+from modelserver.gguf_file import GgufReader
+from modelserver.training.__main__ import main
+from modelserver.training.adapter_gguf import AdapterError, write_adapter_gguf
+from tests.modelserver.training.job import FACTS, chat_line, told, write_job
+
+xllamacpp = pytest.importorskip("xllamacpp", reason="serving needs the local extra")
+
+
+@pytest.fixture(scope="module")
+def adapter_dir(base: Base, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter that has learnt its answers by heart."""
+    folder = tmp_path_factory.mktemp("job")
+    job = write_job(folder / "a", data_dir, n_epochs=40, batch_size=4, learning_rate_multiplier=10)
+    assert main(job) == 0
+    return Path(told(job, "done")[0]["path"])
+
+
+def answer_in_torch(base: Base, adapter_dir: Path, question: str) -> str:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base.training_dir)
+    model = AutoModelForCausalLM.from_pretrained(base.training_dir)
+    model = PeftModel.from_pretrained(model, adapter_dir).eval()
+    prompt = tokenizer.apply_chat_template(
+        chat_line(question, "")["messages"][:2], add_generation_prompt=True, tokenize=False
+    )
+    ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+    out = model.generate(**ids, max_new_tokens=12, do_sample=False)
+    text = tokenizer.decode(out[0, ids["input_ids"].shape[1] :])
+    return str(text.partition("<|im_end|>")[0])
+
+
+def test_the_same_questions_get_the_same_answers_from_trainer_and_server(
+    base: Base, adapter_dir: Path
+) -> None:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(base.gguf_path)
+    parameters.n_ctx = 512
+    parameters.n_parallel = 1
+    parameters.warmup = False
+    adapter = xllamacpp.CommonAdapterLoraInfo(str(adapter_dir / "adapter.gguf"), 1.0)
+    parameters.lora_adapters = [adapter]
+    server = xllamacpp.Server(parameters)
+    learnt = 0
+    for question, reference in FACTS:
+        request = {
+            "messages": chat_line(question, "")["messages"][:2],
+            "max_tokens": 12,
+            "temperature": 0.0,
+            "lora": [{"id": 0, "scale": 1.0}],
+        }
+        served = server.handle_chat_completions(request)
+        text = served["choices"][0]["message"]["content"]
+        assert text == answer_in_torch(base, adapter_dir, question)
+        learnt += text == reference
+    assert learnt > len(FACTS) / 2, "nothing was learnt, so nothing was compared"
+
+
+def test_each_adapted_weight_is_in_the_file(base: Base, adapter_dir: Path) -> None:
+    names = {tensor.name for tensor in GgufReader(adapter_dir / "adapter.gguf").tensors}
+    assert len(names) == len(load_file(adapter_dir / "adapter_model.safetensors"))
+    assert "blk.1.attn_q.weight.lora_a" in names
+
+
+def changed(adapter_dir: Path, target: Path, **config: object) -> Path:
+    shutil.copytree(adapter_dir, target)
+    path = target / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    return target
+
+
+@pytest.mark.parametrize("key", ["use_dora", "modules_to_save", "rank_pattern"])
+def test_what_llama_cpp_has_not_is_refused_by_name(
+    base: Base, adapter_dir: Path, tmp_path: Path, key: str
+) -> None:
+    folder = changed(adapter_dir, tmp_path / "a", **{key: {"x": 1}})
+    with pytest.raises(AdapterError, match=key):
+        write_adapter_gguf(folder, base.gguf_path, tmp_path / "out.gguf")
+
+
+def test_an_adapter_of_another_base_is_refused(
+    base: Base, adapter_dir: Path, tmp_path: Path
+) -> None:
+    folder = changed(adapter_dir, tmp_path / "a")
+    weights = load_file(folder / "adapter_model.safetensors")
+    name = next(name for name in weights if name.endswith("lora_A.weight"))
+    weights[name] = np.zeros((16, 99), dtype=np.float32)
+    save_file(weights, folder / "adapter_model.safetensors")
+    with pytest.raises(AdapterError, match="99"):
+        write_adapter_gguf(folder, base.gguf_path, tmp_path / "out.gguf")
