@@ -1,7 +1,6 @@
 """`python -m modelserver`: OpenAI's API on this machine."""
 
 import argparse
-import asyncio
 import ipaddress
 import logging
 import os
@@ -116,13 +115,15 @@ def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
         return _refuse(f"{error}: run `pip install 'nod[local]'`, or start with --engine stub")
     except (ValueError, OSError, RuntimeError) as error:
         return _refuse(str(error))
-    asyncio.run(Server(app).serve(sockets=[listener]))
+    Server(app).run(sockets=[listener])
     return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Only where the protocol is named does asyncio switch off the wait for full packets, which
+    # would hold back every first token for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
