@@ -63,6 +63,7 @@ async def _read_around(
     """In one statement: each one costs several hops to the driver's thread."""
     rows = await session.execute(
         select(Conversation, Mask, ModelVersion)
+        .select_from(Conversation)
         .outerjoin(Mask, Mask.is_default)
         .outerjoin(ModelVersion, ModelVersion.stage == Stage.live)
         .where(Conversation.id == turn.conversation_id)
