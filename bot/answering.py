@@ -64,7 +64,7 @@ async def _read_around(
     rows = await session.execute(
         select(Conversation, Mask, ModelVersion)
         .select_from(Conversation)
-        .outerjoin(Mask, Mask.is_default)
+        .outerjoin(Mask, Mask.is_default.is_(True))
         .outerjoin(ModelVersion, ModelVersion.stage == Stage.live)
         .where(Conversation.id == turn.conversation_id)
     )
