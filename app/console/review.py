@@ -177,7 +177,7 @@ class _Card:
 
     def __init__(self, page: _Page, item: Item) -> None:
         self.page, self.item, self.visit = page, item, page.visit
-        self.frame = box("card reply", "article", aria_label=self.visit.say("Reply"))
+        self.frame = box("card reply", "article", aria_label=item.question[:80])
         self.frame.on("click", lambda: page.choose(item.reply.id), [])
         self.approve = self._deciding(Verdict.approved)
         self.view()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from store import Database
 from store.migrate import migrate
@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[3]
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
+PATIENCE_MS = 25_000  # one machine may run everything at once
+expect.set_options(timeout=PATIENCE_MS)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 
 
@@ -105,6 +107,7 @@ async def open_page(nod: Running, browser: Browser) -> AsyncIterator[OpenPage]:
 
         async def open_(path: str, *, as_: str | None = None, **options: object) -> Page:
             context = await browser.new_context(base_url=nod.url, **options)  # type: ignore[arg-type]
+            context.set_default_timeout(PATIENCE_MS)
             stack.push_async_callback(context.close)
             page = await context.new_page()
             await page.goto(path)

@@ -6,7 +6,6 @@ from typing import Any
 from app.users import hash_password
 from bot.masks import ensure_default
 from store import (
-    AuditEntry,
     Chunk,
     ChunkKind,
     Conversation,
@@ -94,21 +93,22 @@ SAID: list[tuple[str, str, str, Way, ReplyStatus, str, float | None, float | Non
 
 
 async def fill(database: Database) -> None:
-    """Users rita, omar and olga; five replies to review; documents, runs and models."""
-    hashed = await hash_password(PASSWORD)
+    """The users; five replies to review; documents, runs and models."""
+    await add_users(database)
     await ensure_default(database)
-    async with database.write() as session:
-        for name, role in (
-            ("rita", UserRole.reviewer),
-            ("omar", UserRole.operator),
-            ("olga", UserRole.owner),
-        ):
-            session.add(User(name=name, password_hash=hashed, role=role))
-        session.add(AuditEntry(who="olga", action="set_default_mask", detail={"mask": "default"}))
     for minutes, (name, *said) in zip((41, 33, 25, 12, 4), SAID, strict=True):
         await ask(database, name, *said, minutes_ago=minutes)
     await _add_documents(database)
     await _add_runs(database)
+
+
+async def add_users(database: Database) -> None:
+    """Rita reviews, Omar operates, Olga owns; all have the same PASSWORD."""
+    roles = {"rita": UserRole.reviewer, "omar": UserRole.operator, "olga": UserRole.owner}
+    hashed = await hash_password(PASSWORD)
+    async with database.write() as session:
+        for name, role in roles.items():
+            session.add(User(name=name, password_hash=hashed, role=role))
 
 
 async def ask(

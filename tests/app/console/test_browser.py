@@ -69,13 +69,13 @@ async def test_a_reply_is_approved_by_one_key_and_leaves_every_open_page(
     colleague = await open_page("/console/", as_="omar")
     reply_id = await ask(shop, next(names), question, "Yes, to any floor.")
     for page in (mine, colleague):  # nobody reloads
-        await expect(page.get_by_text(question)).to_be_visible(timeout=15_000)
+        await expect(page.get_by_text(question)).to_be_visible()
     await choose(mine, question)
     await mine.keyboard.press("a")
     review = await until_reviewed(shop, reply_id)
     assert (review.verdict, review.reviewer) == (Verdict.approved, "rita")
     for page in (mine, colleague):
-        await expect(page.get_by_text(question)).to_have_count(0, timeout=15_000)
+        await expect(page.get_by_text(question)).to_have_count(0)
 
 
 async def test_j_and_k_move_the_choice(open_page: OpenPage, shop: Database) -> None:
@@ -121,7 +121,7 @@ async def test_an_edit_under_way_survives_what_comes_in_meanwhile(
     await page.get_by_label("Reply", exact=True).fill("Yes, but for the wool")
     newer = "And is it organic?"
     await ask(shop, next(names), newer, "Yes.")
-    await expect(page.get_by_text(newer)).to_be_visible(timeout=15_000)
+    await expect(page.get_by_text(newer)).to_be_visible()
     await expect(page.get_by_label("Reply", exact=True)).to_have_value("Yes, but for the wool")
     await page.get_by_label("Reply", exact=True).press("Escape")
     await expect(page.locator("article", has_text=question).locator(".said")).to_have_text("No.")
@@ -225,7 +225,7 @@ async def test_a_chat_streams_survives_a_reload_and_stores_each_message_once(
     await page.keyboard.press("Enter")
     mine, reply = page.locator(".turn.customer .bubble"), page.locator("[data-seq].bot .bubble")
     await expect(mine).to_have_text("Do you deliver on Saturdays? " + ATTACK)
-    await expect(reply).to_have_count(1, timeout=30_000)
+    await expect(reply).to_have_count(1)
     said = await reply.text_content()
     await page.reload()
     await expect(mine).to_have_count(1)
@@ -246,7 +246,7 @@ async def test_what_is_written_offline_is_kept_and_sent_later(
     await page.keyboard.press("Enter")
     await expect(page.locator(".pending")).to_contain_text("Kept while offline")
     await page.context.set_offline(False)
-    await expect(page.locator("[data-seq].customer")).to_have_count(1, timeout=20_000)
+    await expect(page.locator("[data-seq].customer")).to_have_count(1)
     await expect(page.locator(".pending")).to_have_count(0)
 
 
@@ -256,7 +256,7 @@ async def test_a_person_steps_in_and_the_customer_reads_it(
     customer = await open_page("/")
     await customer.get_by_label("Write a message").fill("I want to talk to a person, please")
     await customer.keyboard.press("Enter")
-    await expect(customer.locator("[data-seq].bot")).to_have_count(1, timeout=30_000)
+    await expect(customer.locator("[data-seq].bot")).to_have_count(1)
     async with shop.read() as session:
         written = select(Turn.conversation_id).where(Turn.text.startswith("I want to talk to"))
         conversation = await session.scalar(written)
@@ -276,7 +276,7 @@ async def test_an_uploaded_document_is_found_by_search(open_page: OpenPage, shop
     text = b"# Gift cards\n\nGift cards of Linnet & Moss are valid for three years."
     file = {"name": "gift cards.md", "mimeType": "text/markdown", "buffer": text}
     await page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
-    await expect(page.locator("table").get_by_text("gift cards.md")).to_be_visible(timeout=20_000)
+    await expect(page.locator("table").get_by_text("gift cards.md")).to_be_visible()
     await page.get_by_label("What would the bot find?").fill("How long are gift cards valid?")
     await page.get_by_role("button", name="Look up").click()
-    await expect(page.locator(".hits li").first).to_contain_text("three years", timeout=15_000)
+    await expect(page.locator(".hits li").first).to_contain_text("three years")
