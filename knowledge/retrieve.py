@@ -19,7 +19,11 @@ log = structlog.get_logger()
 CANDIDATES = 30
 """Chunks that each side proposes."""
 DENSE_WEIGHT = 1.0
-LEXICAL_WEIGHT = 1.0
+LEXICAL_WEIGHT = 0.3
+"""Fitted with multilingual-e5-small (hit@1, hit@5, nDCG@10): on 300 Chinese answers the words
+alone gave .31 .53 .46, the meaning .40 .63 .55, fused .42 .62 .57; on 900 English questions of 150
+intents .61 .76 .47, .75 .90 .64 and .76 .89 .65. Equal weights were worse than the meaning alone.
+"""
 
 Found = Row[*tuple[Any, ...]]
 """A chunk with the title and the source of its document: the columns that `_read` selects."""
