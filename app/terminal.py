@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import sys
 from collections.abc import Awaitable, Callable
 
 import typer
@@ -14,7 +15,8 @@ from app.settings import Settings, SettingsError, load_settings
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
-screen = Console()
+# What goes into a pipe or a file is not cut to a screen's width.
+screen = Console(width=None if sys.stdout.isatty() else 200)
 errors = Console(stderr=True)
 
 
@@ -75,7 +77,9 @@ def table(*columns: str, title: str | None = None) -> Table:
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     for column in columns:
         is_number = column.endswith("#")
-        made.add_column(column.rstrip("#"), justify="right" if is_number else "left")
+        made.add_column(
+            column.rstrip("#"), justify="right" if is_number else "left", overflow="fold"
+        )
     return made
 
 

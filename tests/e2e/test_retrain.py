@@ -10,7 +10,7 @@ TOPICS = ["springs", "foam", "wool", "latex", "cover", "slats", "pillow", "toppe
 COUNT = 60
 
 
-def test_approved_pairs_become_a_run_with_a_verdict_and_a_second_run_trains_anew(
+def test_approved_pairs_become_a_trained_model_and_a_verdict(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "nod"
