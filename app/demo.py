@@ -437,7 +437,7 @@ def _answers_table(report: Report) -> Table:
 def _holdout_table(run: Run) -> Table:
     shown = table(
         *("mode", "chrF#", "similarity#", "ms#", "tokens in#", "out#"),
-        title="The gate's hold-out: conversations kept apart, each without its own approved reply",
+        title="What the gate saw: the hold-out",
     )
     for mode, row in run.verdict["scoreboard"].items():
         shown.add_row(

@@ -177,7 +177,13 @@ async def _assemble(
         worker=worker,
         outbox=outbox,
         retrainer=Retrainer(
-            database, knowledge, answerer, clients.trainer, settings.home, options.retrain
+            database,
+            knowledge,
+            answerer,
+            clients.trainer,
+            settings.home,
+            options.retrain,
+            owner=owner,
         ),
         model_server=server,
         channels=channels,

@@ -1,0 +1,1 @@
+"""Approved replies -> examples -> dataset -> run -> evaluation -> promotion."""

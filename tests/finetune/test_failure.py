@@ -1,0 +1,58 @@
+import httpx2
+import openai
+import pytest
+
+from finetune.failure import CLOSED, judge, wait_s
+
+
+def refusal(
+    kind: type[openai.APIStatusError], status: int, *, code: str | None = None, **headers: str
+) -> openai.APIStatusError:
+    request = httpx2.Request("POST", "https://api.example/v1/fine_tuning/jobs")
+    response = httpx2.Response(status, headers=headers, request=request)
+    return kind("as the provider puts it", response=response, body={"code": code})
+
+
+@pytest.mark.parametrize(
+    ("error", "is_transient"),
+    [
+        (refusal(openai.RateLimitError, 429), True),
+        (refusal(openai.RateLimitError, 429, code="insufficient_quota"), False),
+        (refusal(openai.InternalServerError, 500), True),
+        (refusal(openai.InternalServerError, 503), True),
+        (refusal(openai.BadRequestError, 400), False),
+        (refusal(openai.AuthenticationError, 401), False),
+        (refusal(openai.PermissionDeniedError, 403), False),
+        (refusal(openai.NotFoundError, 404), False),
+        (openai.APITimeoutError(httpx2.Request("POST", "https://api.example")), True),
+        (OSError(28, "No space left on device"), True),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(error: Exception, is_transient: bool) -> None:
+    assert judge(error).is_transient is is_transient
+
+
+def test_a_provider_that_closed_its_fine_tuning_is_explained() -> None:
+    assert CLOSED in judge(refusal(openai.PermissionDeniedError, 403)).reason
+
+
+def test_a_wrong_key_names_the_setting() -> None:
+    assert "NOD_TRAINER_API_KEY" in judge(refusal(openai.AuthenticationError, 401)).reason
+
+
+def test_the_wait_that_the_provider_asks_for_is_kept_within_an_hour() -> None:
+    def asked_for(value: str) -> float | None:
+        return judge(refusal(openai.RateLimitError, 429, **{"retry-after": value})).retry_after_s
+
+    assert asked_for("7") == 7
+    assert asked_for("-1") == 0
+    assert asked_for("999999") == 3600
+    assert asked_for("soon") is None
+
+
+def test_waits_grow_and_are_bounded_and_never_the_same() -> None:
+    waits = [wait_s(attempt) for attempt in range(1, 12)]
+    assert all(1 <= wait <= 60 for wait in waits)
+    assert max(waits[:2]) < min(waits[5:])
+    assert len(set(waits)) > 8
+    assert 7 <= wait_s(1, retry_after_s=7) <= 8
