@@ -5,6 +5,7 @@ batches are cut from a nearly sorted order: little padding is left. Because the 
 seed and epoch alone, a resumed run goes through the same batches.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from modelserver.training.corpus import Corpus
 
+PART_PLACES = 4096  # sequences times longest; as much as is worth computing at once on a CPU
 _POOL = 32  # batches that are sorted together: enough to hold little padding, and random enough
 
 
@@ -23,6 +25,16 @@ class Batch:
     ids: torch.Tensor
     is_real: torch.Tensor
     is_trained: torch.Tensor
+
+    def parts(self, together: int = 1) -> Iterator["Batch"]:
+        """Consecutive rows in parts of at most `PART_PLACES`, so that memory is bounded whatever
+        the batch size. `together` rows are never parted; they may exceed the bound alone.
+        """
+        rows, longest = self.ids.shape
+        step = max(1, PART_PLACES // (longest * together)) * together
+        for start in range(0, rows, step):
+            part = slice(start, start + step)
+            yield Batch(self.ids[part], self.is_real[part], self.is_trained[part])
 
 
 def plan_epoch(

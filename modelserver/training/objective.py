@@ -18,6 +18,11 @@ class Measured:
     hits: int
     count: int
 
+    def __add__(self, other: "Measured") -> "Measured":
+        """The sums of both, without the gradients."""
+        loss = self.loss.detach().cpu() + other.loss.detach().cpu()
+        return Measured(loss, self.hits + other.hits, self.count + other.count)
+
 
 def sft(model: Any, batch: Batch) -> Measured:
     """Cross-entropy of the trained tokens; `hits` are those that were the likeliest."""

@@ -174,22 +174,35 @@ def _plan(order: Order, corpora: Corpora, model: Any) -> Course:
 def _take_step(
     course: Course, model: Any, optimizer: torch.optim.Optimizer, batch: Batch, rate: float
 ) -> objective.Measured:
-    """One optimizer step; the loss is the mean over trained tokens, whatever the padding."""
+    """One optimizer step; the loss is the mean over trained tokens, whatever the padding.
+
+    Gradients of the sum are accumulated part by part, and divided once the count is known.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
-    measured = course.measure(model, batch)
-    if not torch.isfinite(measured.loss):
+    total = objective.Measured(torch.zeros(()), 0, 0)
+    for part in batch.parts(course.sequences):
+        measured = course.measure(model, part)
+        measured.loss.backward()  # type: ignore[no-untyped-call]
+        total += measured
+    _check_loss(total.loss)
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    for parameter in parameters:
+        parameter.grad.div_(max(1, total.count))
+    torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total
+
+
+def _check_loss(loss: torch.Tensor) -> None:
+    if not torch.isfinite(loss):
         raise TrainingError(
             "the loss is no number any more: try a smaller learning_rate_multiplier, and look for "
             "examples that are not text",
             code="loss_diverged",
             param="learning_rate_multiplier",
         )
-    (measured.loss / max(1, measured.count)).backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], CLIP_NORM)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return measured
 
 
 def _mean(measured: objective.Measured, side: str) -> dict[str, float]:
@@ -207,12 +220,13 @@ def _validate(course: Course, model: Any, corpus: Corpus | None, pad: int) -> di
         return {}
     model.eval()
     examples = np.arange(min(len(corpus), _VALIDATION_SEQUENCES) // course.sequences)
-    loss, hits, count = torch.zeros(()), 0, 0
-    for batch in _in_batches(examples, course.recipe.batch_size):
-        part = course.measure(model, collate(corpus, course.sequences_of(batch), pad=pad))
-        loss, hits, count = loss + part.loss.cpu(), hits + part.hits, count + part.count
+    total = objective.Measured(torch.zeros(()), 0, 0)
+    for indexes in _in_batches(examples, course.recipe.batch_size):
+        batch = collate(corpus, course.sequences_of(indexes), pad=pad)
+        for part in batch.parts(course.sequences):
+            total += course.measure(model, part)
     model.train()
-    return _mean(objective.Measured(loss, hits, count), "valid")
+    return _mean(total, "valid")
 
 
 def _in_batches(examples: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:

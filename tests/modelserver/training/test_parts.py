@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelserver.training import batches, objective
@@ -17,6 +17,7 @@ def batch_of(rows: int, longest: int) -> Batch:
     return Batch(ids, torch.ones_like(ids, dtype=torch.bool), ids % 3 == 0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 9000), st.sampled_from([1, 2]))
 def test_parts_are_the_batch_in_order_and_bounded(rows: int, longest: int, together: int) -> None:
     rows *= together
