@@ -14,7 +14,7 @@ _SECRET_KEY = re.compile("token|password|secret|api_key|authorization|cookie", r
 _NO_SECRET = frozenset({"prompt_tokens", "completion_tokens", "trained_tokens", "tokens"})
 _SECRETS_IN_TEXT = (
     (re.compile(r"(://[^/@\s:]*):[^\s]*@"), r"\1:***@"),  # passwords in URLs
-    (re.compile(r"\b\d{6,}:[A-Za-z0-9_-]{30,}"), "***"),  # Telegram tokens, also in URLs
+    (re.compile(r"\d{6,}:[A-Za-z0-9_-]{30,}"), "***"),  # Telegram tokens, also in URLs
     (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), "***"),  # OpenAI's keys and their kin
     (re.compile(r"(?i)(bearer )\S+"), r"\1***"),
 )
