@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store import AuditEntry, ModelVersion, Stage, utc_now
+from store import AuditEntry, ModelVersion, Run, Stage, utc_now
 
 
 class PromoteError(ValueError):
@@ -68,6 +68,23 @@ async def roll_back(session: AsyncSession, who: str) -> ModelVersion | None:
 async def live_version(session: AsyncSession) -> ModelVersion | None:
     """The model version that everybody sees, if there is one."""
     return await session.scalar(select(ModelVersion).where(ModelVersion.stage == Stage.live))
+
+
+async def add_candidate(session: AsyncSession, run: Run, model: str) -> None:
+    """The model version that a run trained; adding it again changes nothing."""
+    known = await session.scalar(select(ModelVersion.id).where(ModelVersion.model == model))
+    if known is None:
+        session.add(
+            ModelVersion(
+                model=model, base_model=run.base_model, run_id=run.id, dataset_id=run.dataset_id
+            )
+        )
+
+
+async def candidate_of(session: AsyncSession, run: Run) -> ModelVersion:
+    """The model version that a run trained."""
+    query = select(ModelVersion).where(ModelVersion.model == run.tuned_model)
+    return (await session.scalars(query)).one()
 
 
 async def _retire(session: AsyncSession, version: ModelVersion | None, at: datetime) -> None:

@@ -34,9 +34,9 @@ from finetune.evaluate import Evaluator, plan_evaluation
 from finetune.examples import Approved
 from finetune.failure import judge, wait_s
 from finetune.gate import GateOptions
-from finetune.promote import live_version, promote
+from finetune.promote import add_candidate, candidate_of, live_version, promote
 from finetune.provider import Provider, file_name
-from finetune.run import AUTOMATIC
+from finetune.run import AUTOMATIC, was_trained_on
 from knowledge import Knowledge
 from knowledge.retrieved import Retrieved
 from store import Database, Dataset, ModelVersion, Run, RunEvent, RunState, Split, utc_now
@@ -138,7 +138,7 @@ class Retrainer:
         lines = await make_lines(self._database, self._look_up, recipe)
         async with self._database.write() as session:
             dataset = await freeze(session, lines, recipe)
-            if run.trigger in AUTOMATIC and await _is_trained_on(session, run, dataset):
+            if run.trigger in AUTOMATIC and await was_trained_on(session, run, dataset):
                 reason = f"nothing new: dataset v{dataset.version} was trained on before"
                 await self._move(session, run, RunState.skipped, reason, dataset_id=dataset.id)
             else:
@@ -193,7 +193,7 @@ class Retrainer:
     async def _follow(self, session: AsyncSession, run: Run, job: FineTuningJob) -> None:
         """What the job's status means for the run."""
         if job.status == "succeeded" and job.fine_tuned_model:
-            await _add_candidate(session, run, job.fine_tuned_model)
+            await add_candidate(session, run, job.fine_tuned_model)
             await self._move(
                 session,
                 run,
@@ -219,7 +219,7 @@ class Retrainer:
         batch = self._options.evaluation_batch
         async with self._database.read() as session:
             plan = await plan_evaluation(session, run, self._options.evaluation_items)
-            candidate = await _candidate(session, run)
+            candidate = await candidate_of(session, run)
             live = await self._live(session, run)
         if plan.before_threshold:
             tasks = plan.before_threshold[:batch]
@@ -259,7 +259,7 @@ class Retrainer:
             answers = await verdict.read_answers(session, run)
             decision = await verdict.weigh(session, run, answers, self._options.gate)
             board = verdict.tally(answers)
-            version = await _candidate(session, run)
+            version = await candidate_of(session, run)
             version.scores = board
             live = await live_version(session)
             reasons, promotes = list(decision.reasons), decision.promote
@@ -328,30 +328,3 @@ class Retrainer:
     async def _dataset(self, run: Run) -> Dataset:
         async with self._database.read() as session:
             return await session.get_one(Dataset, run.dataset_id)
-
-
-async def _candidate(session: AsyncSession, run: Run) -> ModelVersion:
-    query = select(ModelVersion).where(ModelVersion.model == run.tuned_model)
-    return (await session.scalars(query)).one()
-
-
-async def _add_candidate(session: AsyncSession, run: Run, model: str) -> None:
-    known = await session.scalar(select(ModelVersion.id).where(ModelVersion.model == model))
-    if known is None:
-        session.add(
-            ModelVersion(
-                model=model, base_model=run.base_model, run_id=run.id, dataset_id=run.dataset_id
-            )
-        )
-
-
-async def _is_trained_on(session: AsyncSession, run: Run, dataset: Dataset) -> bool:
-    """Whether an earlier run came to a verdict on the same dataset, base and hyperparameters."""
-    earlier = await session.scalars(
-        select(Run).where(
-            Run.dataset_id == dataset.id,
-            Run.base_model == run.base_model,
-            Run.state.in_([RunState.promoted, RunState.refused]),
-        )
-    )
-    return any(before.hyperparameters == run.hyperparameters for before in earlier)

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.examples import TEACHING
-from store import AuditEntry, Database, Review, Run
+from store import AuditEntry, Database, Dataset, Review, Run, RunState
 from store.switches import read_switches
 
 Trigger = Literal["schedule", "count", "console", "command"]
@@ -88,3 +88,15 @@ async def count_new_examples(session: AsyncSession) -> int:
     if last is not None:
         query = query.where(Review.created_at > last)
     return await session.scalar(query) or 0
+
+
+async def was_trained_on(session: AsyncSession, run: Run, dataset: Dataset) -> bool:
+    """Whether an earlier run came to a verdict on the same dataset, base and hyperparameters."""
+    earlier = await session.scalars(
+        select(Run).where(
+            Run.dataset_id == dataset.id,
+            Run.base_model == run.base_model,
+            Run.state.in_([RunState.promoted, RunState.refused]),
+        )
+    )
+    return any(before.hyperparameters == run.hyperparameters for before in earlier)
