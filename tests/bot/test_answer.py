@@ -14,9 +14,9 @@ from tests.bot.conftest import Teach
 from tests.bot.running_bot import BASE_MODEL, Bot
 
 QUESTION = "How long does delivery of a mattress take?"
-NEAR = "How long will delivery of that mattress of yours take, roughly?"
 ANSWER = "Delivery takes five working days."
 BED = "What does bed number 3 cost?"
+NEAR_BED = "Bed number 3, what would that cost me with a mattress?"
 
 
 async def test_auto_repeats_the_approved_reply_to_the_same_question(
@@ -31,7 +31,7 @@ async def test_auto_repeats_the_approved_reply_to_the_same_question(
 async def test_auto_goes_by_the_tuned_model_where_it_is_sure_and_agrees(
     bot: Bot, teach: Teach, mask: Mask, tuned: ModelVersion
 ) -> None:
-    await teach("Tell me about the price of bed 3", "Bed 3 costs 103 euros.")
+    await teach(NEAR_BED, "Bed 3 costs 103 euros.")
     shown: list[str] = []
 
     async def show(text: str) -> None:
@@ -69,7 +69,7 @@ async def test_auto_falls_to_retrieval_where_the_tuned_model_is_unsure_or_away(
     mask: Mask,
     tuned: ModelVersion,
 ) -> None:
-    await teach("Tell me about the price of bed 3", "Bed 3 costs 103 euros.")
+    await teach(NEAR_BED, "Bed 3 costs 103 euros.")
     for key, value in changes.items():
         setattr(tuned, key, value)
     draft = await bot.answerer.answer(BED, mode=Mode.auto, mask=mask, model_version=tuned)
@@ -101,7 +101,7 @@ async def test_each_mode_uses_what_its_name_says(
     mask: Mask,
     tuned: ModelVersion,
 ) -> None:
-    await teach("Tell me about the price of bed 3", "Bed 3 costs 103 euros.")
+    await teach(NEAR_BED, "Bed 3 costs 103 euros.")
     shown: list[str] = []
 
     async def show(text: str) -> None:
