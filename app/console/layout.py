@@ -110,8 +110,8 @@ def _frame(visit: Visit, path: str) -> Iterator[None]:
         with top:
             _show_standing(visit, standing)
 
-    with top:
-        look = visit.live(lambda: read_standing(visit), show, every_s=3.0)
+    # Beside what `show` clears, or the timer would go with it.
+    look = visit.live(lambda: read_standing(visit), show, every_s=3.0)
     ui.timer(0, look, once=True)
 
 

@@ -135,11 +135,9 @@ class _Page:
             self.cards[self.chosen].frame.classes(remove="chosen")
         self.chosen = reply_id
         if reply_id in self.cards:
-            frame = self.cards[reply_id].frame.classes(add="chosen")
+            self.cards[reply_id].frame.classes(add="chosen")
             if scroll:
-                ui.run_javascript(
-                    f"getHtmlElement({frame.id})?.scrollIntoView({{block: 'nearest'}})"
-                )
+                self.cards[reply_id].bring_into_view()
 
     async def press(self, event: events.KeyEventArguments) -> None:
         held = event.modifiers
@@ -185,6 +183,9 @@ class _Card:
     def leave(self) -> None:
         self.frame.delete()
 
+    def bring_into_view(self) -> None:
+        ui.run_javascript(f"getHtmlElement({self.frame.id})?.scrollIntoView({{block: 'nearest'}})")
+
     def view(self) -> None:
         """The card as it is read."""
         say = self.visit.say
@@ -214,6 +215,7 @@ class _Card:
             element.on("keydown.ctrl.enter.prevent", save, [])
             element.on("keydown.meta.enter.prevent", save, [])
             element.on("keydown.esc", self.view, [])
+        self.bring_into_view()
 
     def ask_reason(self) -> None:
         """The card with the question why not."""
@@ -239,6 +241,7 @@ class _Card:
                 button(say("Cancel"), self.view, kind="quiet", key="Esc")
         reason.on("keydown.enter.prevent", reject, [])
         reason.on("keydown.esc", self.view, [])
+        self.bring_into_view()
 
     def _anew(self) -> TextElement:
         self.frame.clear()
