@@ -123,7 +123,7 @@ def test_what_customers_wrote_is_answered_once_though_nod_is_killed(tmp_path: Pa
             for number in range(2):
                 customer.say(f"Question {said + number}: when do you deliver to the islands?")
             said += 2
-            if in_the_way.exists():
+            if in_the_way.is_dir():
                 assert "the answer follows" in customer.wait_for_replies(1)[0]
                 in_the_way.rmdir()
             signal.sigtimedwait([], wait_s)
