@@ -16,7 +16,7 @@ from tests.bot.running_bot import BASE_MODEL, Bot
 QUESTION = "How long does delivery of a mattress take?"
 ANSWER = "Delivery takes five working days."
 BED = "What does bed number 3 cost?"
-NEAR_BED = "Bed number 3, what would that cost me with a mattress?"
+NEAR_BED = "What does bed number 3 cost me, the one with the mattress?"
 
 
 async def test_auto_repeats_the_approved_reply_to_the_same_question(
