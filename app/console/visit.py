@@ -18,6 +18,7 @@ from app.console.health import Health
 from app.console.login import COOKIE, read_user
 from app.console.words import Language, choose_language, translate
 from app.nod import Nod
+from finetune.run import RunActiveError
 from store import Database, User, UserRole, utc_now
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,7 @@ class Visit:
                 return
             try:
                 await act()
-            except ValueError as error:  # SwitchError, UserError, MaskError...: made to be read
+            except (ValueError, RunActiveError) as error:  # SwitchError, UserError...: to be read
                 self.tell(str(error), is_bad=True)
             except Exception:
                 log.exception("console_action_failed", path=self.request.url.path)
