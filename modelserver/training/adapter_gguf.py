@@ -9,6 +9,8 @@ be put in the same order.
 import json
 import math
 import re
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,18 @@ class AdapterError(ValueError):
     """The adapter cannot be served on this base; the message says why."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """What a converter has to know of the base."""
+
+    architecture: str
+    shapes: dict[str, tuple[int, ...]]
+    """Of each tensor, fastest dimension first."""
+    layers: int
+    heads: int
+    kv_heads: int
+
+
 def write_adapter_gguf(adapter_dir: Path, base_gguf: Path, target: Path) -> int:
     """Convert a PEFT folder for the base that serves it; the number of tensors written.
 
@@ -35,7 +49,7 @@ def write_adapter_gguf(adapter_dir: Path, base_gguf: Path, target: Path) -> int:
     """
     config = json.loads((adapter_dir / "adapter_config.json").read_text())
     _check(config)
-    base = GgufReader(base_gguf)
+    base = _read_layout(base_gguf)
     writer = gguf.GGUFWriter(target, base.architecture)
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
@@ -49,6 +63,19 @@ def write_adapter_gguf(adapter_dir: Path, base_gguf: Path, target: Path) -> int:
     writer.write_tensors_to_file()
     writer.close()
     return count
+
+
+@cache  # it takes seconds, and a job writes a checkpoint an epoch
+def _read_layout(base_gguf: Path) -> _Layout:
+    reader = GgufReader(base_gguf)
+    heads = int(reader.model_value("attention.head_count"))
+    return _Layout(
+        architecture=reader.architecture,
+        shapes={tensor.name: tuple(map(int, tensor.shape)) for tensor in reader.tensors},
+        layers=int(reader.model_value("block_count")),
+        heads=heads,
+        kv_heads=int(reader.model_value("attention.head_count_kv", heads)),
+    )
 
 
 def _check(config: dict[str, Any]) -> None:
@@ -67,39 +94,35 @@ def _alpha(config: dict[str, Any]) -> float:
     return alpha * math.sqrt(rank) if config.get("use_rslora") else alpha
 
 
-def _tensors(adapter_dir: Path, base: GgufReader) -> list[tuple[str, NDArray[Any]]]:
+def _tensors(adapter_dir: Path, base: _Layout) -> list[tuple[str, NDArray[Any]]]:
     names = _name_map(base)
-    shapes = {tensor.name: tuple(int(size) for size in tensor.shape) for tensor in base.tensors}
     converted = []
     for key, weight in sorted(load_file(adapter_dir / "adapter_model.safetensors").items()):
         found = _WEIGHT.fullmatch(key)
         name = found and names.get_name(f"{found['layer']}.weight", try_suffixes=(".weight",))
-        if not found or name not in shapes:
+        if not found or name not in base.shapes:
             raise AdapterError(f"the adapter changes {key!r}, which the base does not have")
         weight = weight.astype(np.float32)
         if found["side"] == "B":
             weight = _in_base_order(weight, name, base)
-        _check_shape(key, weight, found["side"], shapes[name])
+        _check_shape(key, weight, found["side"], base.shapes[name])
         converted.append((f"{name}.lora_{found['side'].lower()}", weight.astype(np.float16)))
     return converted
 
 
-def _name_map(base: GgufReader) -> Any:
+def _name_map(base: _Layout) -> Any:
     architectures = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}
     if base.architecture not in architectures:
         raise AdapterError(f"the architecture {base.architecture!r} is not known to gguf")
-    layers = int(base.model_value("block_count"))
-    return gguf.get_tensor_name_map(architectures[base.architecture], layers)
+    return gguf.get_tensor_name_map(architectures[base.architecture], base.layers)
 
 
-def _in_base_order(weight: NDArray[Any], name: str, base: GgufReader) -> NDArray[Any]:
+def _in_base_order(weight: NDArray[Any], name: str, base: _Layout) -> NDArray[Any]:
     """Rows of q and k from halves to pairs, head by head: (head, half, i) -> (head, i, half)."""
     is_query, is_key = ".attn_q." in name, ".attn_k." in name
     if base.architecture != "llama" or not (is_query or is_key):
         return weight
-    heads = int(base.model_value("attention.head_count"))
-    if is_key:
-        heads = int(base.model_value("attention.head_count_kv", heads))
+    heads = base.kv_heads if is_key else base.heads
     rows, rank = weight.shape
     by_half = weight.reshape(heads, 2, rows // heads // 2, rank)
     return by_half.swapaxes(1, 2).reshape(rows, rank)

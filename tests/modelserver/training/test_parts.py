@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelserver.training import batches, objective
 from modelserver.training.batches import Batch
-from modelserver.training.train import _take_step
+from modelserver.training.step import take_step
 
 
 def batch_of(rows: int, longest: int) -> Batch:
@@ -43,7 +43,7 @@ def test_a_step_is_the_same_in_parts(places: int, monkeypatch: pytest.MonkeyPatc
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     expected = [p.detach() - 0.1 * p.grad for p in model.parameters()]
     model.zero_grad()
-    taken = _take_step(course, model, torch.optim.SGD(model.parameters()), batch_of(8, 10), 0.1)
+    taken = take_step(course, model, torch.optim.SGD(model.parameters()), batch_of(8, 10), 0.1)
     assert taken.count == whole.count
     for parameter, wanted in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.detach(), wanted)

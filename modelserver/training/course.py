@@ -1,0 +1,107 @@
+"""The course of one job: its corpora, its recipe, and the batches of each epoch."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelserver.training import objective
+from modelserver.training.batches import Batch, plan_epoch
+from modelserver.training.corpus import Corpus, write_corpus
+from modelserver.training.order import Order
+from modelserver.training.recipe import Recipe, choose_recipe
+from modelserver.training.render import render_example, render_pair
+
+_TOLD_SKIPS = 20
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """What is trained on, and what is only measured."""
+
+    training: Corpus
+    validation: Corpus | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """The recipe of one job over its corpus."""
+
+    recipe: Recipe
+    measure: Callable[[Any, Batch], objective.Measured]
+    lengths: NDArray[np.int64]
+    """Of each example, a pair counting with both its sequences."""
+    sequences: int
+    """In one example: 2 for a pair."""
+    seed: int
+
+    @property
+    def total_steps(self) -> int:
+        return math.ceil(len(self.lengths) / self.recipe.batch_size) * self.recipe.n_epochs
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        recipe = self.recipe
+        chosen: dict[str, float] = {
+            "n_epochs": recipe.n_epochs,
+            "batch_size": recipe.batch_size,
+            "learning_rate_multiplier": recipe.learning_rate_multiplier,
+        }
+        return chosen | ({"beta": recipe.beta} if self.sequences == 2 else {})
+
+    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Indexes of sequences; the two of a pair stay together."""
+        examples = plan_epoch(self.lengths, self.recipe.batch_size, seed=self.seed, epoch=epoch)
+        return [self.sequences_of(batch) for batch in examples]
+
+    def sequences_of(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
+        return (examples[:, None] * self.sequences + np.arange(self.sequences)).reshape(-1)
+
+
+def write_corpora(order: Order, tokenizer: Any, context_length: int) -> Corpora:
+    def render(example: dict[str, Any]) -> tuple[Any, ...]:
+        if order.method == "dpo":
+            return render_pair(tokenizer, example)
+        return (render_example(tokenizer, example),)
+
+    told = 0
+
+    def tell_skip(message: str) -> None:
+        nonlocal told
+        told += 1
+        if told <= _TOLD_SKIPS:
+            order.tell(type="message", level="warn", message=message)
+
+    def write(source: Path, name: str) -> Corpus:
+        target = order.folder / name
+        return write_corpus(
+            source, target, render, context_length=context_length, on_skip=tell_skip
+        )
+
+    training = write(order.training_file, "training")
+    if training.skipped:
+        message = f"{training.skipped} examples were too long and are left out"
+        order.tell(type="message", level="warn", message=message)
+    validation = write(order.validation_file, "validation") if order.validation_file else None
+    return Corpora(training, validation)
+
+
+def plan_course(order: Order, corpora: Corpora, model: Any) -> Course:
+    is_dpo = order.method == "dpo"
+    sequences = 2 if is_dpo else 1
+    lengths = corpora.training.lengths.reshape(-1, sequences).sum(axis=1)
+    parameters = sum(p.numel() for p in model.parameters())
+    recipe = choose_recipe(order, examples=len(lengths), parameters=parameters)
+
+    return Course(
+        recipe=recipe,
+        measure=partial(objective.dpo, beta=recipe.beta) if is_dpo else objective.sft,
+        lengths=lengths,
+        sequences=sequences,
+        seed=order.seed,
+    )

@@ -1,0 +1,80 @@
+"""One optimizer step, and a look at the validation file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from modelserver.training.batches import Batch, collate
+from modelserver.training.corpus import Corpus
+from modelserver.training.course import Course
+from modelserver.training.objective import Measured
+from modelserver.training.order import TrainingError
+from modelserver.training.recipe import CLIP_NORM
+
+_VALIDATION_SEQUENCES = 200
+
+
+def take_step(
+    course: Course, model: Any, optimizer: torch.optim.Optimizer, batch: Batch, rate: float
+) -> Measured:
+    """One optimizer step; the loss is the mean over trained tokens, whatever the padding.
+
+    Gradients of the sum are accumulated part by part, and divided once the count is known.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    total = Measured(torch.zeros(()), 0, 0)
+    for part in batch.parts(course.sequences):
+        measured = course.measure(model, part)
+        measured.loss.backward()  # type: ignore[no-untyped-call]
+        total += measured
+    _check_loss(total.loss)
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    for parameter in parameters:
+        parameter.grad.div_(max(1, total.count))
+    torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total
+
+
+def _check_loss(loss: torch.Tensor) -> None:
+    if not torch.isfinite(loss):
+        raise TrainingError(
+            "the loss is no number any more: try a smaller learning_rate_multiplier, and look for "
+            "examples that are not text",
+            code="loss_diverged",
+            param="learning_rate_multiplier",
+        )
+
+
+def mean(measured: Measured, side: str) -> dict[str, float]:
+    count = max(1, measured.count)
+    return {
+        f"{side}_loss": float(measured.loss.detach()) / count,
+        f"{side}_mean_token_accuracy": measured.hits / count,
+    }
+
+
+@torch.no_grad()
+def validate(course: Course, model: Any, corpus: Corpus | None, pad: int) -> dict[str, float]:
+    """The means over the first sequences of the validation file."""
+    if corpus is None:
+        return {}
+    model.eval()
+    examples = np.arange(min(len(corpus), _VALIDATION_SEQUENCES) // course.sequences)
+    total = Measured(torch.zeros(()), 0, 0)
+    for indexes in _in_batches(examples, course.recipe.batch_size):
+        batch = collate(corpus, course.sequences_of(indexes), pad=pad)
+        for part in batch.parts(course.sequences):
+            total += course.measure(model, part)
+    model.train()
+    return mean(total, "valid")
+
+
+def _in_batches(examples: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(examples), size):
+        yield examples[start : start + size]
