@@ -14,12 +14,12 @@ SLOW_QUANTIZATIONS = {Quantization.Q4_1, Quantization.Q5_0, Quantization.Q5_1}
 _FILE_TYPE_Q8_0 = 7  # llama.cpp's LLAMA_FTYPE_MOSTLY_Q8_0
 
 
-class GgufReader(gguf.GGUFReader):  # type: ignore[misc]  # gguf is published without types
+class GgufReader(gguf.GGUFReader):
     """gguf's reader on a plain array: slicing a memmap object costs three times as much."""
 
     def _get(self, *args: Any, **kwargs: Any) -> Any:
         if isinstance(self.data, np.memmap):
-            self.data = self.data.view(np.ndarray)
+            self.data: Any = self.data.view(np.ndarray)
         return super()._get(*args, **kwargs)
 
     def value(self, key: str, default: Any = None) -> Any:
