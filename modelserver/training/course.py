@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelserver.training import objective
-from modelserver.training.batches import Batch, plan_epoch
+from modelserver.training.batches import plan_epoch
 from modelserver.training.corpus import Corpus, write_corpus
 from modelserver.training.order import Order
+from modelserver.training.pack import Pack
 from modelserver.training.recipe import Recipe, choose_recipe
 from modelserver.training.render import render_example, render_pair
 
@@ -33,16 +34,15 @@ class Course:
     """The recipe of one job over its corpus."""
 
     recipe: Recipe
-    measure: Callable[[Any, Batch], objective.Measured]
-    lengths: NDArray[np.int64]
-    """Of each example, a pair counting with both its sequences."""
+    measure: Callable[[Any, Pack], objective.Measured]
+    examples: int
     sequences: int
     """In one example: 2 for a pair."""
     seed: int
 
     @property
     def total_steps(self) -> int:
-        return math.ceil(len(self.lengths) / self.recipe.batch_size) * self.recipe.n_epochs
+        return math.ceil(self.examples / self.recipe.batch_size) * self.recipe.n_epochs
 
     @property
     def chosen(self) -> dict[str, float]:
@@ -56,7 +56,7 @@ class Course:
 
     def batches(self, epoch: int) -> list[NDArray[np.int64]]:
         """Indexes of sequences; the two of a pair stay together."""
-        examples = plan_epoch(self.lengths, self.recipe.batch_size, seed=self.seed, epoch=epoch)
+        examples = plan_epoch(self.examples, self.recipe.batch_size, seed=self.seed, epoch=epoch)
         return [self.sequences_of(batch) for batch in examples]
 
     def sequences_of(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -94,14 +94,14 @@ def write_corpora(order: Order, tokenizer: Any, context_length: int) -> Corpora:
 def plan_course(order: Order, corpora: Corpora, model: Any) -> Course:
     is_dpo = order.method == "dpo"
     sequences = 2 if is_dpo else 1
-    lengths = corpora.training.lengths.reshape(-1, sequences).sum(axis=1)
+    examples = len(corpora.training) // sequences
     parameters = sum(p.numel() for p in model.parameters())
-    recipe = choose_recipe(order, examples=len(lengths), parameters=parameters)
+    recipe = choose_recipe(order, examples=examples, parameters=parameters)
 
     return Course(
         recipe=recipe,
         measure=partial(objective.dpo, beta=recipe.beta) if is_dpo else objective.sft,
-        lengths=lengths,
+        examples=examples,
         sequences=sequences,
         seed=order.seed,
     )

@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from modelserver.bases import Base
-from modelserver.training.batches import Batch
+from modelserver.training.order import TrainingError
+from modelserver.training.pack import Pack
 from modelserver.training.recipe import LORA_ALPHA, LORA_RANK
 
 
@@ -29,6 +30,7 @@ def load_model(base: Base, folder: Path, *, seed: int) -> Any:
     torch.manual_seed(seed)
     dtype = torch.bfloat16 if torch.cuda.is_available() or _is_bf16_fast() else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    _check_output(model.config)
     config = LoraConfig(
         r=LORA_RANK,
         lora_alpha=LORA_ALPHA,
@@ -41,31 +43,41 @@ def load_model(base: Base, folder: Path, *, seed: int) -> Any:
     return peft_model.to("cuda" if torch.cuda.is_available() else "cpu").train()
 
 
+def _check_output(config: Any) -> None:
+    """The output layer is called by itself here, so what a model does after it is not done."""
+    for key in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
+        if getattr(config, key, None) not in (None, 1, 1.0):
+            raise TrainingError(
+                f"models with {key} (this one has {getattr(config, key)}) cannot be trained here "
+                "yet; choose another base model",
+                code="base_model_unusable",
+                param="model",
+            )
+
+
 def _is_bf16_fast() -> bool:
     flags = Path("/proc/cpuinfo")
     text = flags.read_text() if flags.exists() else ""
     return "amx_bf16" in text or "avx512_bf16" in text
 
 
-def trained_logprobs(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What the model thinks of each trained token.
-
-    Returns its log-probability, whether it was the likeliest one, and the row of the batch that it
-    stands in: three tensors of (trained tokens,).
+def trained_logprobs(model: Any, pack: Pack) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-probability of each trained token, and whether it was the likeliest: both (N,).
 
     The output layer, a large share of a small model, runs for these tokens only.
     """
     language_model = model.get_base_model()
     device = next(model.parameters()).device
     hidden = language_model.model(
-        input_ids=batch.ids.to(device), attention_mask=batch.is_real.to(device), use_cache=False
+        input_ids=pack.ids.to(device),
+        attention_mask=pack.can_see.to(device),
+        position_ids=pack.positions.to(device),
+        use_cache=False,
     ).last_hidden_state
-    # The token at place t is written from the state at t - 1.
-    rows, places = batch.is_trained[:, 1:].to(device).nonzero(as_tuple=True)
-    logits = language_model.lm_head(hidden[rows, places]).float()
-    targets = batch.ids.to(device)[rows, places + 1]
+    logits = language_model.lm_head(hidden[0, pack.readers.to(device)]).float()
+    targets = pack.targets.to(device)
     logprobs = -functional.cross_entropy(logits, targets, reduction="none")
-    return logprobs, logits.argmax(dim=-1) == targets, rows
+    return logprobs, logits.argmax(dim=-1) == targets
 
 
 def adapter_state(model: Any) -> dict[str, torch.Tensor]:

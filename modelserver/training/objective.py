@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from modelserver.training.batches import Batch
 from modelserver.training.model import trained_logprobs
+from modelserver.training.pack import Pack
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Sums over a batch; the mean is `loss / count`, and `loss` carries the gradient."""
+    """Sums over a pack or a batch; the mean is `loss / count`, and `loss` carries the gradient."""
 
     loss: torch.Tensor
     hits: int
@@ -24,27 +24,28 @@ class Measured:
         return Measured(loss, self.hits + other.hits, self.count + other.count)
 
 
-def sft(model: Any, batch: Batch) -> Measured:
+def sft(model: Any, pack: Pack) -> Measured:
     """Cross-entropy of the trained tokens; `hits` are those that were the likeliest."""
-    logprobs, is_likeliest, _ = trained_logprobs(model, batch)
+    logprobs, is_likeliest = trained_logprobs(model, pack)
     return Measured(-logprobs.sum(), int(is_likeliest.sum()), len(logprobs))
 
 
-def dpo(model: Any, batch: Batch, beta: float) -> Measured:
+def dpo(model: Any, pack: Pack, beta: float) -> Measured:
     """Direct preference optimisation (Rafailov et al. 2023, equation 7).
 
     Rows come in twos, chosen then rejected. The reference is the same model with its adapter
     switched off, so no second model is kept. `hits` are pairs whose chosen answer gained more.
     """
-    policy = _sequence_logprobs(model, batch)
+    policy = _sequence_logprobs(model, pack)
     with torch.no_grad(), model.disable_adapter():
-        reference = _sequence_logprobs(model, batch)
+        reference = _sequence_logprobs(model, pack)
     gain = policy - reference
     margin = gain[0::2] - gain[1::2]
     loss = -functional.logsigmoid(beta * margin)
     return Measured(loss.sum(), int((margin > 0).sum()), len(margin))
 
 
-def _sequence_logprobs(model: Any, batch: Batch) -> torch.Tensor:
-    logprobs, _, rows = trained_logprobs(model, batch)
-    return torch.zeros(len(batch.ids), device=logprobs.device).index_add(0, rows, logprobs)
+def _sequence_logprobs(model: Any, pack: Pack) -> torch.Tensor:
+    logprobs, _ = trained_logprobs(model, pack)
+    sums = torch.zeros(pack.row_count, device=logprobs.device)
+    return sums.index_add(0, pack.rows.to(logprobs.device), logprobs)

@@ -1,34 +1,33 @@
 """One optimizer step, and a look at the validation file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from modelserver.training.batches import Batch, collate
 from modelserver.training.corpus import Corpus
 from modelserver.training.course import Course
 from modelserver.training.objective import Measured
 from modelserver.training.order import TrainingError
+from modelserver.training.pack import Pack, make_packs
 from modelserver.training.recipe import CLIP_NORM
 
 _VALIDATION_SEQUENCES = 200
 
 
 def take_step(
-    course: Course, model: Any, optimizer: torch.optim.Optimizer, batch: Batch, rate: float
+    course: Course, model: Any, optimizer: torch.optim.Optimizer, packs: Iterable[Pack], rate: float
 ) -> Measured:
-    """One optimizer step; the loss is the mean over trained tokens, whatever the padding.
+    """One optimizer step; the loss is the mean over trained tokens, however they are packed.
 
-    Gradients of the sum are accumulated part by part, and divided once the count is known.
+    Gradients of the sum are accumulated pack by pack, and divided once the count is known.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate
     total = Measured(torch.zeros(()), 0, 0)
-    for part in batch.parts(course.sequences):
-        measured = course.measure(model, part)
+    for pack in packs:
+        measured = course.measure(model, pack)
         measured.loss.backward()  # type: ignore[no-untyped-call]
         total += measured
     _check_loss(total.loss)
@@ -60,21 +59,14 @@ def mean(measured: Measured, side: str) -> dict[str, float]:
 
 
 @torch.no_grad()
-def validate(course: Course, model: Any, corpus: Corpus | None, pad: int) -> dict[str, float]:
+def validate(course: Course, model: Any, corpus: Corpus | None) -> dict[str, float]:
     """The means over the first sequences of the validation file."""
     if corpus is None:
         return {}
     model.eval()
     examples = np.arange(min(len(corpus), _VALIDATION_SEQUENCES) // course.sequences)
     total = Measured(torch.zeros(()), 0, 0)
-    for indexes in _in_batches(examples, course.recipe.batch_size):
-        batch = collate(corpus, course.sequences_of(indexes), pad=pad)
-        for part in batch.parts(course.sequences):
-            total += course.measure(model, part)
+    for pack in make_packs(corpus, course.sequences_of(examples), together=course.sequences):
+        total += course.measure(model, pack)
     model.train()
     return mean(total, "valid")
-
-
-def _in_batches(examples: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(examples), size):
-        yield examples[start : start + size]

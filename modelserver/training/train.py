@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from modelserver.bases import Base, resolve_base
-from modelserver.training.batches import collate
 from modelserver.training.checkpoint import State, load_newest, save_checkpoint
 from modelserver.training.course import Corpora, Course, plan_course, write_corpora
 from modelserver.training.model import load_model, load_tokenizer
 from modelserver.training.order import Order
+from modelserver.training.pack import make_packs
 from modelserver.training.recipe import rate_at
 from modelserver.training.step import mean, take_step, validate
 
@@ -58,7 +58,6 @@ class _Job:
     course: Course
     model: Any
     optimizer: torch.optim.Optimizer
-    pad: int
 
 
 def _prepare(order: Order) -> _Job:
@@ -78,7 +77,6 @@ def _prepare(order: Order) -> _Job:
         course=course,
         model=model,
         optimizer=torch.optim.AdamW(trained, lr=course.recipe.learning_rate, weight_decay=0.0),
-        pad=tokenizer.pad_token_id or tokenizer.eos_token_id or 0,
     )
 
 
@@ -92,7 +90,7 @@ def _train_epoch(
         state, metrics = _train_batch(job, state, indexes)
         is_last = state.batch == len(batches)
         if is_last:
-            metrics |= validate(job.course, job.model, job.corpora.validation, job.pad)
+            metrics |= validate(job.course, job.model, job.corpora.validation)
         job.order.tell(type="metrics", step=state.step, epoch=state.epoch + 1, **metrics)
         if is_last:
             return replace(state, epoch=state.epoch + 1, batch=0), metrics
@@ -103,15 +101,16 @@ def _train_epoch(
 
 def _train_batch(job: _Job, state: State, indexes: Any) -> tuple[State, dict[str, float]]:
     started_at = time.perf_counter()
-    batch = collate(job.corpora.training, indexes, pad=job.pad)
+    corpus, together = job.corpora.training, job.course.sequences
+    packs = list(make_packs(corpus, indexes, together=together))
     rate = rate_at(state.step, job.course.total_steps, job.course.recipe.learning_rate)
-    measured = take_step(job.course, job.model, job.optimizer, batch, rate)
-    speed = int(batch.is_real.sum()) / (time.perf_counter() - started_at)
+    measured = take_step(job.course, job.model, job.optimizer, packs, rate)
+    speed = sum(pack.token_count for pack in packs) / (time.perf_counter() - started_at)
     state = replace(
         state,
         step=state.step + 1,
         batch=state.batch + 1,
-        trained_tokens=state.trained_tokens + int(batch.is_trained.sum()),
+        trained_tokens=state.trained_tokens + sum(len(pack.targets) for pack in packs),
     )
     return state, {**mean(measured, "train"), "tokens_per_s": speed}
 
