@@ -103,8 +103,9 @@ def _lock(folder: Path) -> int | None:
 
 
 def _environment() -> dict[str, str]:
-    """One core stays free for those who are answered meanwhile."""
-    threads = max(1, (os.cpu_count() or 2) - 1)
+    """A small machine trains with all it has, at low priority; a larger one keeps a core free."""
+    cores = os.cpu_count() or 2
+    threads = cores if cores <= 2 else cores - 1
     return child_environment(OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from modelserver_process import modelserver_url as modelserver_url
+from tests.modelserver_process import modelserver_url as modelserver_url
 
 from store import Database
 from store.migrate import migrate, migrate_now

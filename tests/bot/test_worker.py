@@ -102,7 +102,7 @@ async def test_what_its_owner_left_behind_is_released_at_start(
 async def test_while_the_model_is_down_a_notice_goes_out_once_and_the_answer_later(
     bot: Bot, tmp_path: Path, modelserver_url: str
 ) -> None:
-    from modelserver_process import running_modelserver
+    from tests.modelserver_process import running_modelserver
 
     await bot.switch("mode", "base")
     with running_modelserver(tmp_path / "server") as server:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from modelserver_process import running_modelserver
+from tests.modelserver_process import running_modelserver
 
 from knowledge import Knowledge
 from store import Database

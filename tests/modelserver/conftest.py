@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from openai import AsyncOpenAI
-from training_jobs import Connect
+from tests.modelserver.training_jobs import Connect
 
 
 @pytest.fixture

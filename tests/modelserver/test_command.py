@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from modelserver_process import ROOT, running_modelserver
+from tests.modelserver_process import ROOT, running_modelserver
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

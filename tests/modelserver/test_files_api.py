@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from modelserver_process import running_modelserver
+from tests.modelserver_process import running_modelserver
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
-from training_jobs import BASE, PAIRS, Connect, lines_of, upload
+from tests.modelserver.training_jobs import BASE, PAIRS, Connect, lines_of, upload
 
 
 async def test_a_file_comes_back_as_it_went_in(client: AsyncOpenAI) -> None:

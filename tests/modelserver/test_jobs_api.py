@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelserver_process import running_modelserver
+from tests.modelserver_process import running_modelserver
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
-from training_jobs import BASE, PAIRS, Connect, ask, lines_of, upload, wait_for
+from tests.modelserver.training_jobs import BASE, PAIRS, Connect, ask, lines_of, upload, wait_for
 
 
 async def test_a_tuned_model_answers_what_it_was_taught(client: AsyncOpenAI) -> None:

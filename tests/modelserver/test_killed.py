@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from modelserver_process import running_modelserver, start_modelserver
-from training_jobs import (
+from tests.modelserver_process import running_modelserver, start_modelserver
+from tests.modelserver.training_jobs import (
     BASE,
     PAIRS,
     Connect,

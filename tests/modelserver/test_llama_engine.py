@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelserver_process import ModelServer, running_modelserver
+from tests.modelserver_process import ModelServer, running_modelserver
 from openai import BadRequestError
-from training_jobs import BASE, Connect
+from tests.modelserver.training_jobs import BASE, Connect
 
 from modelserver.catalog import Model
 from modelserver.engine import Chunk
