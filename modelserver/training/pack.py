@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from modelserver.training.corpus import Corpus
 
 # More at once is no faster on a CPU, and the mask grows with the square.
-PACK_PLACES = 2048 if torch.cuda.is_available() else 768
+PACK_PLACES = 2048 if torch.cuda.is_available() else 512
 
 _Sequence = tuple[NDArray[np.int32], NDArray[np.uint8]]
 

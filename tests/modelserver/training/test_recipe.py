@@ -25,7 +25,7 @@ def order(method: str = "supervised", **hyperparameters: object) -> Order:
 
 @pytest.mark.parametrize(
     ("examples", "n_epochs", "batch_size"),
-    [(10, 10, 4), (50, 10, 4), (150, 5, 4), (1000, 2, 8), (100_000, 2, 16)],
+    [(10, 10, 4), (50, 10, 4), (150, 5, 8), (1000, 2, 8), (100_000, 2, 16)],
 )
 def test_auto_gives_small_sets_more_epochs(examples: int, n_epochs: int, batch_size: int) -> None:
     recipe = choose_recipe(order(n_epochs="auto"), examples=examples, parameters=135_000_000)
