@@ -14,6 +14,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import select
 
+from app.cron import CronError, read_cron
 from app.lease import Duty
 from app.nod import Nod
 from bot.claim import make_owner
@@ -93,7 +94,7 @@ class Scheduler:
         self._cron = cron
         if self._jobs.get_job(CLOCK) is not None:
             self._jobs.remove_job(CLOCK)
-        if cron and (trigger := read_cron(cron)):
+        if cron and (trigger := _trigger_of(cron)):
             job = self._when_on_duty(self._start_by_clock)
             self._jobs.add_job(job, trigger, id=CLOCK)
 
@@ -139,10 +140,10 @@ class Scheduler:
             return {settings.base_model, settings.embedding_model, *live}
 
 
-def read_cron(cron: str) -> CronTrigger | None:
-    """The trigger of cron's five fields; none, and a warning, where they make no sense."""
+def _trigger_of(cron: str) -> CronTrigger | None:
+    """None, and a warning, where the fields make no sense."""
     try:
-        return CronTrigger.from_crontab(cron, timezone="UTC")
-    except ValueError as error:
-        log.warning("retrain_cron_is_wrong", cron=cron, error=str(error))
+        return read_cron(cron)
+    except CronError as error:
+        log.warning("retrain_cron_is_wrong", error=str(error))
         return None

@@ -92,14 +92,12 @@ async def _schedule(settings: Settings, cron: str | None, at_least: int | None) 
 
 
 def _check(cron: str) -> None:
-    from apscheduler.triggers.cron import CronTrigger
+    from app.cron import CronError, read_cron
 
     try:
-        CronTrigger.from_crontab(cron)
-    except ValueError as error:
-        raise CommandError(
-            f"{cron!r} is not a time in cron's form ({error}); '0 3 * * *' is each day at 03:00"
-        ) from None
+        read_cron(cron)
+    except CronError as error:
+        raise CommandError(str(error)) from None
 
 
 def add_to(app: typer.Typer) -> None:

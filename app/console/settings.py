@@ -9,6 +9,7 @@ from sqlalchemy import select
 from app.console.layout import add_page
 from app.console.pieces import box, button, cells, chip, field, heading, table, tag, when
 from app.console.visit import Desk, Visit
+from app.cron import read_cron
 from app.users import add_user, set_disabled, set_password, set_role
 from bot.masks import edit_mask, list_masks, set_default
 from store import AuditEntry, Mask, Mode, Policy, User, UserRole
@@ -106,7 +107,9 @@ def _schedule(visit: Visit, now: dict[str, Any], refresh: Any) -> None:
             )
 
             async def save() -> None:
-                await _switch(visit, "retrain_cron", (cron.value or "").strip())
+                if wanted := (cron.value or "").strip():
+                    read_cron(wanted)  # or it says what is wrong, and nothing is saved
+                await _switch(visit, "retrain_cron", wanted)
                 await _switch(visit, "retrain_min_examples", int(count.value or 0))
                 visit.tell(say("Saved"))
                 await refresh()
