@@ -1,5 +1,6 @@
 """A run: asked for by the schedule, the count or a person; one at a time."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import func, select, update
@@ -74,7 +75,10 @@ async def is_due_by_count(session: AsyncSession) -> bool:
     needed = (await read_switches(session)).retrain_min_examples
     if not needed or await active_run(session):
         return False
-    return await count_new_examples(session) >= needed
+    # Since the last run, whatever became of it: one that was skipped for too few examples, failed
+    # or was cancelled before it froze any is not begun again until as many more are approved.
+    last = await session.scalar(select(func.max(Run.created_at)))
+    return await _count_approved(session, since=last) >= needed
 
 
 async def count_new_examples(session: AsyncSession) -> int:
@@ -84,9 +88,13 @@ async def count_new_examples(session: AsyncSession) -> int:
     example, and would ask for a run for ever.
     """
     last = await session.scalar(select(func.max(Run.created_at)).where(Run.dataset_id.is_not(None)))
+    return await _count_approved(session, since=last)
+
+
+async def _count_approved(session: AsyncSession, *, since: datetime | None) -> int:
     query = select(func.count()).select_from(Review).where(Review.verdict.in_(TEACHING))
-    if last is not None:
-        query = query.where(Review.created_at > last)
+    if since is not None:
+        query = query.where(Review.created_at > since)
     return await session.scalar(query) or 0
 
 

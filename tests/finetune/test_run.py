@@ -97,6 +97,26 @@ async def test_enough_new_examples_are_a_reason_for_a_run(database: Database) ->
         assert await active_run(session) is not None
 
 
+@pytest.mark.parametrize("state", [RunState.skipped, RunState.failed, RunState.cancelled])
+async def test_a_run_that_came_to_nothing_is_not_begun_again_by_the_same_count(
+    database: Database, state: RunState
+) -> None:
+    async def is_due() -> bool:
+        async with database.read() as session:
+            return await is_due_by_count(session)
+
+    async with database.write() as session:
+        await set_switch(session, "retrain_min_examples", 2, who="ada")
+    await approve(database, "One?", "1")
+    await approve(database, "Two?", "2")
+    assert await is_due()
+    await end(database, await request(database), state)
+    assert not await is_due()
+    await approve(database, "Three?", "3")
+    await approve(database, "Four?", "4")
+    assert await is_due()
+
+
 @pytest.mark.parametrize("hyperparameters", [None, {"n_epochs": 3}])
 async def test_hyperparameters_are_kept_with_the_run(
     database: Database, hyperparameters: dict[str, int] | None
