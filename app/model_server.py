@@ -12,7 +12,12 @@ from pathlib import Path
 
 import structlog
 
-from app.settings import LOCAL_BASE_MODEL, Settings
+from app.settings import (
+    LOCAL_BASE_MODEL,
+    LOCAL_EMBEDDING_MODEL,
+    STUB_EMBEDDING_MODEL,
+    Settings,
+)
 
 STOP_S = 10.0
 HEALTHY_S = 60.0
@@ -110,6 +115,8 @@ class ModelServer:
         command += ["--host", "127.0.0.1", "--port", str(self._port)]
         command += ["--data", str(self._settings.home / "models")]
         command += ["--engine", self._settings.model_engine]
+        if self._settings.model_engine == "stub":
+            command += ["--alias", f"{STUB_EMBEDDING_MODEL}={LOCAL_EMBEDDING_MODEL}"]
         if self._settings.base_model != LOCAL_BASE_MODEL:
             command += ["--base", self._settings.base_model]
         return command

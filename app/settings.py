@@ -17,6 +17,9 @@ from sqlalchemy.exc import ArgumentError
 
 LOCAL_BASE_MODEL = "smollm2-135m-instruct"
 LOCAL_EMBEDDING_MODEL = "multilingual-e5-small"
+STUB_EMBEDDING_MODEL = "stub-embeddings"
+"""The stub engine's vectors go by a name of their own: what was fitted for the real model does not
+hold for them, and an index that holds the one kind refuses the other."""
 
 
 class SettingsError(ValueError):
@@ -82,6 +85,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _resolve_home(self) -> Self:
         self.home = self.home.expanduser().resolve()
+        return self
+
+    @model_validator(mode="after")
+    def _name_stub_embeddings(self) -> Self:
+        is_ours = self.runs_model_server and self.embedding_base_url is None
+        if is_ours and self.model_engine == "stub":
+            self.embedding_model = STUB_EMBEDDING_MODEL
         return self
 
     @property

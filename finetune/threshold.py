@@ -11,7 +11,6 @@ the stricter one among equals; when nothing is won, the version is never sure.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,8 @@ OFF_TOPIC_COST = 30.0
 """chrF points: about what a good answer wins over a poor one."""
 NEVER_SURE = 1.0
 """A log-probability that no answer reaches."""
+UNITS = 1e9
+"""In a chrF point: gains are compared as whole numbers of this size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,22 +54,22 @@ class Threshold:
 
 def fit_threshold(signs: Sequence[Sign]) -> Threshold:
     """The thresholds with the greatest total gain on these answers."""
-    gains = np.array([sign.gain for sign in signs])
     logprobs = _column(sign.mean_logprob for sign in signs)
     agreements = _column(sign.agreement for sign in signs)
-    best_gain, best = 0.0, (math.inf, math.inf)
-    for logprob, agreement in product(_cuts(logprobs), _cuts(agreements)):
-        gain = float(gains[(logprobs >= logprob) & (agreements >= agreement)].sum())
-        if gain > best_gain:
-            best_gain, best = gain, (logprob, agreement)
-    sure = int(((logprobs >= best[0]) & (agreements >= best[1])).sum())
-    if not sure:
+    # Whole numbers add up exactly in any order: equals are equal, not one rounding apart.
+    gains = np.rint([sign.gain * UNITS for sign in signs])
+    logprob_cuts, agreement_cuts = _cuts(logprobs), _cuts(agreements)
+    by_logprob = logprobs >= logprob_cuts[:, None]  # (cuts, signs)
+    by_agreement = agreements >= agreement_cuts[:, None]
+    totals = (by_logprob * gains) @ by_agreement.T.astype(float)  # (logprob, agreement cuts)
+    if not totals.size or totals.max() <= 0:
         return Threshold(logprob=NEVER_SURE, agreement=None, gain=0.0, sure=0, of=len(signs))
+    row, column = divmod(int(totals.argmax()), len(agreement_cuts))  # the first: the strictest
     return Threshold(
-        logprob=_finite(best[0]),
-        agreement=_finite(best[1]),
-        gain=best_gain,
-        sure=sure,
+        logprob=_finite(logprob_cuts[row]),
+        agreement=_finite(agreement_cuts[column]),
+        gain=float(totals[row, column]) / UNITS,
+        sure=int((by_logprob[row] & by_agreement[column]).sum()),
         of=len(signs),
     )
 
@@ -78,12 +79,11 @@ def _column(values: Iterable[float | None]) -> Column:
     return np.array([-math.inf if value is None else value for value in values])
 
 
-def _cuts(values: Column) -> list[float]:
+def _cuts(values: Column) -> Column:
     """Where a threshold can lie, strictest first: halfway between neighbours, and at the least."""
-    seen = sorted(set(values.tolist()), reverse=True)
-    between = [(high + low) / 2 for high, low in pairwise(seen)]
-    return between + seen[-1:]
+    seen = np.unique(values)[::-1]
+    return np.concatenate([(seen[:-1] + seen[1:]) / 2, seen[-1:]])
 
 
 def _finite(cut: float) -> float | None:
-    return cut if math.isfinite(cut) else None
+    return float(cut) if math.isfinite(cut) else None

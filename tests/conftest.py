@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.modelserver_process import modelserver_url as modelserver_url
 
 from store import Database
 from store.migrate import migrate, migrate_now
+from tests.modelserver_process import modelserver_url as modelserver_url
 
 POSTGRES = os.environ.get("NOD_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 

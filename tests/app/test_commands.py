@@ -117,7 +117,7 @@ def test_pairs_are_imported_once_into_the_review_queue(home: Path, tmp_path: Pat
     assert "2 were there already" in nod("import", str(path)).output
     rows = _query(home, "select text, phrasings, status, needs_review from reply order by id")
     assert [(text, json.loads(str(ways)), *rest) for text, ways, *rest in rows] == [
-        ("Yes, within three days.", ["Ship?"], "imported", 1),
+        ("Yes, within three days.", ["Shipping?"], "imported", 1),
         ("Very soft.", [], "imported", 1),
     ]
 

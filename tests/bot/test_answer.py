@@ -155,9 +155,8 @@ async def test_with_the_model_down_there_is_no_answer_yet_and_the_reasons_are_to
 async def test_a_server_that_never_answers_is_waited_for_so_long_and_then_left_alone(
     bot: Bot, mask: Mask, tmp_path: Path
 ) -> None:
-    from tests.modelserver_process import running_modelserver
-
     from bot.answer import AnswerOptions
+    from tests.modelserver_process import running_modelserver
 
     with running_modelserver(tmp_path, "--stub-delay-s", "5") as server:
         client = AsyncOpenAI(base_url=server.url, api_key="none")

@@ -163,6 +163,31 @@ async def test_operators_switch_the_mode_and_others_do_not(
         assert (await read_switches(session)).mode is Mode.hybrid
 
 
+async def test_anybody_is_told_the_id_that_an_owner_links(
+    telegram: Telegram, server: TelegramServer
+) -> None:
+    server.write("/id", chat_id=PRIVATE)
+    assert f"nod users link-telegram NAME {PRIVATE}" in (await written(server, 1))[0]
+    server.write("/id@nod_test_bot", chat_id=GROUP, sender=REVIEWER)
+    assert f"is {REVIEWER}." in (await written(server, 1, GROUP))[0]
+
+
+async def test_a_command_is_not_sent_to_the_customer_as_an_edit(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await bot.switch("mode", "base")
+    await bot.switch("policy", "hold")
+    await add_user(bot, UserRole.operator)
+    server.write(QUESTION)
+    await written(server, 1, REVIEWER)
+    server.press("Edit", sender=REVIEWER)
+    await written(server, 2, REVIEWER)
+    server.write("/mode", chat_id=REVIEWER)
+    assert (await written(server, 3, REVIEWER))[2].startswith("The mode is base.")
+    server.write("Five days.", chat_id=REVIEWER)
+    assert await written(server, 1) == ["Five days."]
+
+
 @pytest.mark.parametrize(
     ("button", "verdict", "status"),
     [

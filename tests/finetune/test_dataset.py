@@ -113,7 +113,8 @@ async def test_no_held_out_conversation_or_question_is_trained_on(database: Data
 async def test_facts_of_held_out_conversations_are_no_context_of_training(
     database: Database,
 ) -> None:
-    await approve_many(database)
+    await approve_many(database, 15)
+    approved = 2 * 15 + 1
     looked_at: list[Approved] = []
 
     def fact(reply_id: int) -> Retrieved:
@@ -130,13 +131,13 @@ async def test_facts_of_held_out_conversations_are_no_context_of_training(
 
     async def look(example: Approved) -> list[Retrieved]:
         looked_at.append(example)
-        return [fact(n) for n in range(1, 41) if n != example.reply_id]
+        return [fact(n) for n in range(1, approved + 1) if n != example.reply_id]
 
     recipe = Recipe(holdout_share=0.3, context="all", max_example_tokens=10_000)
     lines = await make_lines(database, look, recipe)
     held_out = {line.example.reply_id for line in lines.sides[Split.holdout]}
     trained_on = "\n".join(line.text for line in lines.sides[Split.train])
-    assert len(looked_at) == 40
+    assert len(looked_at) == approved
     assert "fact of reply" in trained_on
     assert not [n for n in held_out if f"fact of reply {n}." in trained_on]
 

@@ -50,7 +50,7 @@ signs = st.builds(
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(signs, max_size=25))
+@given(st.lists(signs, max_size=12))
 def test_the_threshold_wins_at_least_what_any_other_one_would(given_signs: list[Sign]) -> None:
     threshold = fit_threshold(given_signs)
     everything = sum(sign.gain for sign in given_signs)

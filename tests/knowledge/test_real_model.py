@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.modelserver_process import running_modelserver
 
 from knowledge import Knowledge
 from store import Database
 from tests.knowledge.conftest import MODEL, Approve
 from tests.knowledge.embedding_endpoint import line_to
+from tests.modelserver_process import running_modelserver
 
 FAQ = """question,answer
 How long does delivery take?,Three to five working days.

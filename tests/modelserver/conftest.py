@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from openai import AsyncOpenAI
+
 from tests.modelserver.training_jobs import Connect
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.modelserver_process import running_modelserver
 from openai import (
     AsyncOpenAI,
     AuthenticationError,
@@ -16,7 +15,9 @@ from openai import (
     PermissionDeniedError,
     RateLimitError,
 )
+
 from tests.modelserver.training_jobs import BASE, Connect, ask
+from tests.modelserver_process import running_modelserver
 
 HELLO: list[Any] = [{"role": "user", "content": "Tell me about the weather in Paris"}]
 SHOP = "We sell beds. Delivery takes three days. The warranty is ten years."

@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.modelserver_process import running_modelserver
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
+
 from tests.modelserver.training_jobs import BASE, PAIRS, Connect, lines_of, upload
+from tests.modelserver_process import running_modelserver
 
 
 async def test_a_file_comes_back_as_it_went_in(client: AsyncOpenAI) -> None:

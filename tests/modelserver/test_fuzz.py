@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from tests.modelserver.training_jobs import BASE
 
 KEYS = {

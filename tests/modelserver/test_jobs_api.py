@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.modelserver_process import running_modelserver
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
+
 from tests.modelserver.training_jobs import BASE, PAIRS, Connect, ask, lines_of, upload, wait_for
+from tests.modelserver_process import running_modelserver
 
 
 async def test_a_tuned_model_answers_what_it_was_taught(client: AsyncOpenAI) -> None:

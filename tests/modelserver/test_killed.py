@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.modelserver_process import running_modelserver, start_modelserver
+
 from tests.modelserver.training_jobs import (
     BASE,
     PAIRS,
@@ -18,6 +18,7 @@ from tests.modelserver.training_jobs import (
     upload,
     wait_for,
 )
+from tests.modelserver_process import running_modelserver, start_modelserver
 
 SLOW = ("--stub-delay-s", "0.3")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.modelserver_process import ModelServer, running_modelserver
 from openai import BadRequestError
-from tests.modelserver.training_jobs import BASE, Connect
 
 from modelserver.catalog import Model
 from modelserver.engine import Chunk
 from modelserver.errors import ApiError, ModelNotFoundError
+from tests.modelserver.training_jobs import BASE, Connect
+from tests.modelserver_process import ModelServer, running_modelserver
 
 pytestmark = pytest.mark.model
 gguf = pytest.importorskip("gguf")

@@ -12,9 +12,10 @@ from typing import Any
 import httpx2
 import jsonschema
 import pytest
-from tests.modelserver_process import ROOT, running_modelserver
 from openai import AsyncOpenAI
+
 from tests.modelserver.training_jobs import BASE, PAIRS, lines_of, upload, wait_for
+from tests.modelserver_process import ROOT, running_modelserver
 
 FOLDER = Path(os.environ.get("NOD_OPENAPI", ROOT.parent / "shared" / "openapi"))
 

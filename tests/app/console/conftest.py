@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from store import Database
@@ -79,7 +80,7 @@ def _read_url(process: "subprocess.Popen[str]", log: Path) -> str:
     raise AssertionError(f"nod up did not start: {log.read_text()[-3000:]}")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def shop(nod: Running) -> AsyncIterator[Database]:
     """The running program's database."""
     database = Database(nod.store_url)
@@ -87,8 +88,9 @@ async def shop(nod: Running) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """One for all tests: each opens profiles of its own."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: browser tests are left out")
     async with async_playwright() as playwright:
@@ -100,7 +102,7 @@ async def browser() -> AsyncIterator[Browser]:
 OpenPage = Callable[..., Awaitable[Page]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_page(nod: Running, browser: Browser) -> AsyncIterator[OpenPage]:
     """`await open_page("/console/runs", as_="rita")`: a page in a browser profile of its own."""
     async with AsyncExitStack() as stack:

@@ -22,7 +22,11 @@ from store import (
 from .conftest import OpenPage, Running
 from .shop import ATTACK, PASSWORD, ask
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("console")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("console"),
+    pytest.mark.asyncio(loop_scope="session"),  # the browser's
+]
 
 names = (f"Customer {n}" for n in itertools.count())
 
@@ -277,6 +281,6 @@ async def test_an_uploaded_document_is_found_by_search(open_page: OpenPage, shop
     file = {"name": "gift cards.md", "mimeType": "text/markdown", "buffer": text}
     await page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
     await expect(page.locator("table").get_by_text("gift cards.md")).to_be_visible()
-    await page.get_by_label("What would the bot find?").fill("How long are gift cards valid?")
+    await page.get_by_label("What would the bot find?").fill("Are gift cards valid for years?")
     await page.get_by_role("button", name="Look up").click()
     await expect(page.locator(".hits li").first).to_contain_text("three years")
