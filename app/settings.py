@@ -29,7 +29,10 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """Everything that is decided before the program starts."""
 
-    model_config = SettingsConfigDict(env_prefix="NOD_", env_file=".env", extra="ignore")
+    # An empty value is one not set: `NOD_TELEGRAM_TOKEN=` in a .env is no token, not an empty one.
+    model_config = SettingsConfigDict(
+        env_prefix="NOD_", env_file=".env", extra="ignore", env_ignore_empty=True
+    )
 
     home: Path = Field(default=Path.home() / ".nod", description="The data folder.")
     host: str = Field(default="127.0.0.1", description="Where the web server listens.")

@@ -23,6 +23,15 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(
     assert (settings.host, settings.port) == ("0.0.0.0", 4321)
 
 
+def test_an_empty_value_is_one_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("NOD_TELEGRAM_TOKEN=\nNOD_TRAINER_BASE_URL=\n")
+    monkeypatch.setenv("NOD_MODEL_BASE_URL", "")
+    settings = load_settings()
+    assert settings.telegram_token is None
+    assert settings.trainer_base_url is None
+    assert settings.runs_model_server
+
+
 def test_every_wrong_setting_is_named_with_its_value_and_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
