@@ -83,9 +83,11 @@ async def _import(settings: Settings, path: Path) -> None:
     async with open_store(settings) as database:
         added = await import_pairs(database, pairs, channel="import", source=path.name)
     known = len(pairs) - added
+    waits = "1 pair waits" if added == 1 else f"{added} pairs wait"
+    were = "1 was" if known == 1 else f"{known} were"
     screen.print(
-        f"{added} pairs wait for review"
-        f"{f', {known} were there already' if known else ''}; open the console to approve them."
+        f"{waits} for review{f', {were} there already' if known else ''}; "
+        f"open the console to approve."
     )
 
 
