@@ -3,6 +3,7 @@
 import sqlite3
 import tarfile
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,9 @@ import typer
 from app.settings import Settings
 from app.terminal import CommandError, run, screen
 
-KEPT_BESIDE = ("models",)
+MODELS = "models"
 """The tuned models; the index of the documents is made anew from the database."""
+MODEL_ROWS = "modelserver.sqlite3"
 
 
 def backup(
@@ -38,14 +40,18 @@ async def _backup(settings: Settings, path: Path) -> None:
         raise CommandError(f"{path} exists already; give another name")
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        with tempfile.TemporaryDirectory(dir=settings.home) as folder:
-            copy = Path(folder) / "nod.db"
-            _copy_database(database, copy)
-            with tarfile.open(unfinished, "w:gz") as archive:
-                archive.add(copy, "nod.db")
-                for name in KEPT_BESIDE:
-                    if (settings.home / name).exists():
-                        archive.add(settings.home / name, name, filter=_leave_bases_out)
+        with (
+            tempfile.TemporaryDirectory(dir=settings.home) as folder,
+            tarfile.open(unfinished, "w:gz") as archive,
+        ):
+            _add_database(archive, database, "nod.db", Path(folder))
+            models = settings.home / MODELS
+            if models.exists():
+                # The rows first: what they name was on disk before them.
+                if (models / MODEL_ROWS).exists():
+                    name = f"{MODELS}/{MODEL_ROWS}"
+                    _add_database(archive, models / MODEL_ROWS, name, Path(folder))
+                archive.add(models, MODELS, filter=_leave_out)
         unfinished.chmod(0o600)  # customers' words are in it
         unfinished.replace(path)
     finally:
@@ -53,15 +59,18 @@ async def _backup(settings: Settings, path: Path) -> None:
     screen.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False)
 
 
-def _copy_database(source: Path, target: Path) -> None:
+def _add_database(archive: tarfile.TarFile, source: Path, name: str, folder: Path) -> None:
     """One consistent state, while others write."""
-    with sqlite3.connect(source) as live, sqlite3.connect(target) as copy:
+    target = folder / source.name
+    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
         live.backup(copy)
+    archive.add(target, name)
 
 
-def _leave_bases_out(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Base models come with the installation, or from where they were had."""
-    return None if member.name.startswith("models/bases") else member
+def _leave_out(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Base models come with the installation, or from where they were had; rows are in already."""
+    left_out = (f"{MODELS}/bases", f"{MODELS}/{MODEL_ROWS}")
+    return None if member.name.startswith(left_out) else member
 
 
 def add_to(app: typer.Typer) -> None:

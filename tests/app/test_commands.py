@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,13 @@ def test_pairs_are_imported_once_into_the_review_queue(home: Path, tmp_path: Pat
     ]
 
 
+def test_one_imported_pair_is_not_called_pairs(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(PAIRS[0]))
+    assert nod("import", str(path)).output.startswith("1 pair waits for review;")
+    assert ", 1 was there already;" in nod("import", str(path)).output
+
+
 def test_a_bad_line_of_pairs_is_named_and_nothing_is_imported(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps(PAIRS[0]) + '\n{"question": "Why?"}\n')
@@ -176,6 +184,31 @@ def test_a_backup_holds_the_database_as_it_is_and_overwrites_nothing(
         archive.extract("nod.db", tmp_path / "restored", filter="data")
     assert _query(tmp_path / "restored", "select value from setting") == [('"hold"',)]
     assert "exists already" in nod("backup", str(path)).output
+
+
+def test_a_backup_holds_what_the_model_server_has_just_written(home: Path, tmp_path: Path) -> None:
+    nod("policy", "hold")
+    (home / "models" / "bases").mkdir(parents=True)
+    (home / "models" / "bases" / "large.gguf").write_text("weights")
+    (home / "models" / "adapter.gguf").write_text("weights")
+    path = tmp_path / "nod.tar.gz"
+    with closing(sqlite3.connect(home / "models" / "modelserver.sqlite3")) as rows:
+        rows.execute("PRAGMA journal_mode=WAL")
+        rows.execute("CREATE TABLE jobs (id TEXT)")
+        rows.execute("INSERT INTO jobs VALUES ('ftjob-1')")
+        rows.commit()  # to the log beside the file, as long as somebody has it open
+        assert nod("backup", str(path)).exit_code == 0
+    with tarfile.open(path) as archive:
+        names = archive.getnames()
+        archive.extract("models/modelserver.sqlite3", tmp_path, filter="data")
+    assert sorted(names) == [
+        "models",
+        "models/adapter.gguf",
+        "models/modelserver.sqlite3",
+        "nod.db",
+    ]
+    with closing(sqlite3.connect(tmp_path / "models" / "modelserver.sqlite3")) as restored:
+        assert restored.execute("SELECT id FROM jobs").fetchall() == [("ftjob-1",)]
 
 
 def test_telegram_without_a_token_says_where_to_get_one(
