@@ -14,14 +14,15 @@ import logging
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from telegram import Bot, Message, Update
 from telegram.error import (
     BadRequest,
+    ChatMigrated,
     Conflict,
     Forbidden,
     InvalidToken,
-    NetworkError,
     RetryAfter,
     TelegramError,
 )
@@ -42,6 +43,8 @@ DEFAULT_BASE_URL = "https://api.telegram.org"
 POLL_S = 25
 CONFLICT_WAIT_S = 30.0
 _WANTED_UPDATES = ["message", "callback_query"]
+_AWAY = (TelegramError, OperationalError, InterfaceError, PoolTimeoutError)
+"""The network or the store, for a while."""
 
 
 class TelegramTokenError(Exception):
@@ -90,7 +93,7 @@ class Telegram:
             attempts += 1
             try:
                 return await check_token(self._bot)
-            except NetworkError as error:
+            except TelegramError as error:
                 log.warning("telegram_is_away", error=str(error))
                 await asyncio.sleep(back_off_s(attempts, first_s=1, most_s=60))
 
@@ -102,7 +105,7 @@ class Telegram:
                     await self._take(update)
                     self._offset = update.update_id + 1
                 failures = 0
-            except (TelegramError, OperationalError) as error:
+            except Exception as error:  # nobody would begin it again
                 failures += 1
                 await asyncio.sleep(_wait_s(error, failures))
 
@@ -123,9 +126,9 @@ class Telegram:
                 await self._review.press(update.callback_query)
             elif update.message is not None:
                 await self._hear(update.message)
-        except (BadRequest, Forbidden) as error:
+        except (BadRequest, Forbidden, ChatMigrated) as error:
             log.warning("update_refused", update_id=update.update_id, error=str(error))
-        except (TelegramError, OperationalError):
+        except _AWAY:
             raise
         except Exception:
             log.exception("update_skipped", update_id=update.update_id)
@@ -156,7 +159,7 @@ async def check_token(bot: Bot) -> str:
 
     Raises:
         TelegramTokenError: Telegram does not know the token.
-        NetworkError: Telegram does not answer.
+        TelegramError: Telegram does not answer, or wants to be left alone for now.
     """
     try:
         await bot.initialize()

@@ -1,4 +1,7 @@
-"""What operators may do from Telegram: `/mode` shows the mode, `/mode hybrid` switches it."""
+"""Commands of the people of the shop: `/mode` shows the mode, `/mode hybrid` switches it.
+
+`/id` tells anybody the id of their own account, which an owner links with a user.
+"""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,15 +20,31 @@ async def find_user(session: AsyncSession, telegram_id: int, needed: UserRole) -
 
 
 async def answer_operator(database: Database, bot: Bot, message: Message) -> bool:
-    """Carry out an operator's command; whether it was one. To others it is a message like any."""
+    """Carry out a command; whether it was one. To others `/mode` is a message like any."""
     command, _, value = (message.text or "").strip().partition(" ")
-    if command.partition("@")[0].casefold() != "/mode" or message.from_user is None:
+    if message.from_user is None:
         return False
+    match command.partition("@")[0].casefold():
+        case "/id":
+            await bot.send_message(message.chat_id, _tell_id(message.from_user.id))
+            return True
+        case "/mode":
+            return await _answer_mode(database, bot, message, value.strip())
+    return False
+
+
+def _tell_id(telegram_id: int) -> str:
+    how = f"nod users link-telegram NAME {telegram_id}"
+    return f"Your id on Telegram is {telegram_id}. To link it: {how}"
+
+
+async def _answer_mode(database: Database, bot: Bot, message: Message, value: str) -> bool:
+    assert message.from_user is not None
     async with database.read() as session:
         user = await find_user(session, message.from_user.id, UserRole.operator)
     if user is None:
         return False
-    await bot.send_message(message.chat_id, await _switch(database, value.strip(), user.name))
+    await bot.send_message(message.chat_id, await _switch(database, value, user.name))
     return True
 
 

@@ -81,8 +81,11 @@ class TelegramReview:
             user = await find_user(session, message.from_user.id, UserRole.reviewer)
         if setting is None or user is None or not message.text:
             return False
+        is_cancelled = message.text.strip() == "/cancel"
+        if message.text.startswith("/") and not is_cancelled:
+            return False  # a command meant for us is nothing to send to a customer
         outcome = "Left as it was."
-        if message.text.strip() != "/cancel":
+        if not is_cancelled:
             outcome = await self._decide(
                 int(setting.value), Verdict.edited, user, text=message.text
             )
