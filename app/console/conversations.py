@@ -60,7 +60,7 @@ async def _show_list(visit: Visit) -> None:
         sought["text"] = (search.value or "").strip()[:100]
         await look()
 
-    search.on_value_change(seek)
+    search.on_value_change(visit.doing(UserRole.reviewer, seek))
     await look()
 
 
