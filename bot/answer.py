@@ -5,8 +5,8 @@
     retrieval  base model with context
     tuned      tuned model; base model with context
     hybrid     tuned model with context; base model with context
-    auto       approved reply; unknown where nothing relevant is found; tuned model with context
-               where it is sure; base model with context
+    auto       approved reply; a courtesy to a courtesy; unknown where nothing relevant is found;
+               tuned model with context where it is sure; base model with context
 
 The draft says which way it went and why, and which ways were tried before.
 """
@@ -27,6 +27,7 @@ from bot.completion import (
     OnText,
     complete,
 )
+from bot.courtesy import answer_courtesy
 from bot.draft import Draft
 from bot.inquiry import Inquiry
 from bot.phrases import Phrase
@@ -122,6 +123,8 @@ class Answerer:
     async def _auto(self, inquiry: Inquiry) -> Draft:
         if approved := await self._approved(inquiry):
             return approved
+        if text := answer_courtesy(inquiry.question):
+            return _fixed(inquiry, text, Way.notice, "a courtesy", is_sure=True)
         await self._look_up(inquiry)
         if not inquiry.context:
             return _unknown(inquiry, "nothing relevant was found")
@@ -276,11 +279,17 @@ class Answerer:
 
 
 def _unknown(inquiry: Inquiry, reason: str) -> Draft:
+    text = Phrase.unknown.like(inquiry.question)
+    return _fixed(inquiry, text, Way.unknown, reason, is_sure=False)
+
+
+def _fixed(inquiry: Inquiry, text: str, way: Way, reason: str, *, is_sure: bool) -> Draft:
+    """A text that no model wrote."""
     return Draft(
-        text=Phrase.unknown.like(inquiry.question),
-        way=Way.unknown,
-        reason=f"unknown: {reason}",
-        is_sure=False,
+        text=text,
+        way=way,
+        reason=f"{way}: {reason}",
+        is_sure=is_sure,
         mask_id=inquiry.mask.id,
         retrieved=inquiry.context,
         total_ms=_ms_since(inquiry.started_at),

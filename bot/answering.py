@@ -82,6 +82,8 @@ async def keep_draft(
     conversation = await session.get_one(Conversation, turn.conversation_id, with_for_update=True)
     if not await _end_claim(session, turn, state=TurnState.answered):
         return None
+    if draft.way is Way.notice and await _has_notice(session, turn):
+        return None  # a fixed text is sent once for a turn
     status = status_of(draft, switches.policy)
     if conversation.taken_over_at is not None:
         status = ReplyStatus.withdrawn

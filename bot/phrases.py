@@ -39,6 +39,14 @@ class Phrase(Enum):
         "Hello! What would you like to know?",
         "您好！请问您想了解什么？",
     )
+    thanked = (
+        "You're welcome! Is there anything else you would like to know?",
+        "不客气！还有什么想了解的吗？",
+    )
+    farewell = (
+        "Goodbye! Write again whenever you like.",
+        "再见！有问题随时再来问我。",
+    )
     help = (
         "Write your question, and I answer it or ask a colleague to. /reset starts afresh.",
         "请直接提问，我会回答，或请同事来回答。发送 /reset 可重新开始。",

@@ -58,7 +58,7 @@ class Way(StrEnum):
     retrieval = "retrieval"  # the base model with context
     base = "base"  # the base model alone
     unknown = "unknown"  # an honest "I don't know" and a hand-off
-    notice = "notice"  # "I am slow today, the answer follows"
+    notice = "notice"  # a fixed text: "I am slow today, the answer follows", "Hello!"
     person = "person"  # written by a person
 
 

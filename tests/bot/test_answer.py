@@ -11,7 +11,7 @@ from bot.phrases import Phrase
 from bot.sureness import judge_tuned
 from store import Mask, Mode, ModelVersion, Way
 from tests.bot.conftest import Teach
-from tests.bot.running_bot import BASE_MODEL, Bot
+from tests.bot.running_bot import BASE_MODEL, Bot, eventually
 
 QUESTION = "How long does delivery of a mattress take?"
 ANSWER = "Delivery takes five working days."
@@ -80,6 +80,47 @@ async def test_auto_falls_to_retrieval_where_the_tuned_model_is_unsure_or_away(
 async def test_auto_says_honestly_that_it_does_not_know(bot: Bot, mask: Mask) -> None:
     draft = await bot.answerer.answer("床垫多少钱？", mode=Mode.auto, mask=mask)
     assert (draft.text, draft.way) == (Phrase.unknown.like("床"), Way.unknown)
+
+
+@pytest.mark.parametrize(
+    ("said", "phrase"),
+    [
+        ("Hello!", Phrase.welcome),
+        ("hi there", Phrase.welcome),
+        ("你好！在吗？", Phrase.welcome),
+        ("Thank you very much :)", Phrase.thanked),
+        ("谢谢", Phrase.thanked),
+        ("Bye", Phrase.farewell),
+    ],
+)
+async def test_auto_answers_a_courtesy_with_a_courtesy(
+    said: str, phrase: Phrase, bot: Bot, mask: Mask
+) -> None:
+    draft = await bot.answerer.answer(said, mode=Mode.auto, mask=mask)
+    assert (draft.text, draft.way) == (phrase.like(said), Way.notice)
+
+
+async def test_a_courtesy_asks_for_no_person_and_no_review(bot: Bot) -> None:
+    await bot.hear("Thanks!", address="ann")
+    async with bot.at_work():
+
+        async def is_sent() -> bool:
+            return bot.channel.texts == [Phrase.thanked.like("")]
+
+        await eventually(is_sent)
+    assert not (await bot.replies("ann"))[0].needs_review
+    assert (await bot.conversation("ann")).wants_person_at is None
+
+
+async def test_a_question_after_a_greeting_is_a_question(bot: Bot, mask: Mask) -> None:
+    draft = await bot.answerer.answer("Hello, do you sell boats?", mode=Mode.auto, mask=mask)
+    assert draft.way is Way.unknown
+
+
+async def test_the_shops_own_greeting_wins(bot: Bot, teach: Teach, mask: Mask) -> None:
+    await teach("Hello", "Welcome to the shop!")
+    draft = await bot.answerer.answer("hello", mode=Mode.auto, mask=mask)
+    assert (draft.text, draft.way) == ("Welcome to the shop!", Way.approved)
 
 
 @pytest.mark.parametrize(
