@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.settings import Settings
@@ -126,7 +127,9 @@ def _tell(report: "IngestReport") -> None:
             shown.add_row(name, str(count))
     screen.print(shown)
     for path, reason in report.failed.items():
-        screen.print(f"[red]{path}[/]: {reason}", soft_wrap=True, highlight=False)
+        screen.print(
+            f"[red]{escape(str(path))}[/]: {escape(reason)}", soft_wrap=True, highlight=False
+        )
     waiting = f", {report.waiting} wait for an embedding" if report.waiting else ""
     screen.print(f"{report.chunks} new chunks in {report.duration_s:.1f} s{waiting}.")
 
