@@ -54,7 +54,20 @@ def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
         ) from error
     if not pieces:
         raise UnreadableDocumentError("there is no text in the file")
-    return Content((title or path.stem)[:500], pieces)
+    kept = [
+        Piece(
+            _storable(each.text),
+            _storable(each.heading),
+            each.question and _storable(each.question),
+        )
+        for each in pieces
+    ]
+    return Content(_storable(title or path.stem)[:500], kept)
+
+
+def _storable(text: str) -> str:
+    """No database keeps a NUL or half a surrogate pair; damaged PDFs have both."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def _read(path: Path) -> tuple[str | None, list[Piece]]:
