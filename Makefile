@@ -30,7 +30,7 @@ demo: install  ## Watch it learn, in a terminal, in about six minutes
 	$(BIN)/nod demo
 
 test: install lint  ## Run the whole suite, with lint, types and the import contract
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install  ## Check style, types and the import contract
 	$(BIN)/ruff check .

@@ -11,7 +11,6 @@ import pytest
 
 from tests.e2e.running_nod import Customer, command, patiently, query, running
 
-pytestmark = pytest.mark.xdist_group("nod up")  # the running shop is shared
 TO_ANSWER = "select count(*) from turn where state in ('waiting', 'answering')"
 TO_SEND = "select count(*) from reply where status in ('ready', 'sending')"
 

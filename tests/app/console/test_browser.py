@@ -24,7 +24,6 @@ from .shop import ATTACK, PASSWORD, ask
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("console"),
     pytest.mark.asyncio(loop_scope="session"),  # the browser's
 ]
 
