@@ -37,6 +37,15 @@ async def test_it_answers_where_it_said_before_it_started(server: ModelServer) -
     assert "smollm2-135m-instruct" in await _list_models(server)
 
 
+async def test_the_stubs_vectors_do_not_pass_for_the_real_models(
+    server: ModelServer, tmp_path: Path
+) -> None:
+    real, stub = (Settings(home=tmp_path, model_engine=name) for name in ("llama", "stub"))
+    assert stub.embedding_model != real.embedding_model
+    await server.wait_until_ready()
+    assert stub.embedding_model in await _list_models(server)
+
+
 async def test_a_killed_server_comes_back_at_the_same_place(
     server: ModelServer, tmp_path: Path
 ) -> None:

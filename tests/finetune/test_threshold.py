@@ -1,4 +1,5 @@
 import random
+from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,8 +54,12 @@ signs = st.builds(
 @given(st.lists(signs, max_size=12))
 def test_the_threshold_wins_at_least_what_any_other_one_would(given_signs: list[Sign]) -> None:
     threshold = fit_threshold(given_signs)
-    everything = sum(sign.gain for sign in given_signs)
-    assert threshold.gain >= max(0.0, everything) - 1e-6
+    for least in product(given_signs, repeat=2):
+        other = Threshold(
+            logprob=least[0].mean_logprob, agreement=least[1].agreement, gain=0, sure=0, of=0
+        )
+        won = sum(sign.gain for sign in given_signs if is_sure(sign, other))
+        assert threshold.gain >= max(0.0, won) - 1e-6
     kept = [sign for sign in given_signs if is_sure(sign, threshold)]
     assert len(kept) == threshold.sure
     random.Random(0).shuffle(given_signs)
