@@ -17,7 +17,7 @@ from finetune.promote import live_version
 from finetune.scores import chrf
 from store import Mode, Way
 
-QUESTIONS_ASKED, OFF_TOPIC_ASKED = 15, 5
+QUESTIONS_ASKED, OFF_TOPIC_ASKED = 12, 4
 CONCURRENCY = 4
 
 
