@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 run: install  ## Start Nod: web chat, console, worker, scheduler and model server
 	$(BIN)/nod up
 
-demo: install  ## Watch it learn, in a terminal, in about six minutes
+demo: install  ## Watch it learn, in a terminal; some minutes
 	$(BIN)/nod demo
 
 test: install lint  ## Run the whole suite, with lint, types and the import contract

@@ -17,9 +17,9 @@ def demo(
         int | None, typer.Option(min=1, max=50, help="Over the training examples.")
     ] = None,
 ) -> None:
-    """Watch it learn: ask, review, train, evaluate, promote, ask again. About six minutes.
+    """Watch it learn: ask, review, train, evaluate, promote, ask again.
 
-    A real model is really trained, on two cores, in a data folder of its own: yours is not
+    A real model is really trained: that takes minutes. The data folder is its own, yours is not
     touched. The questions at the end were not trained on.
 
     Example: nod demo --json demo.json
