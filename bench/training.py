@@ -156,9 +156,9 @@ def _run(arguments: list[str], look: Callable[[], None] = lambda: None) -> float
 
 def _train_with_trl(folder: str, data: str, result: str) -> None:
     """The other side, in a process of its own."""
-    from datasets import load_dataset  # type: ignore[import-untyped]
+    from datasets import load_dataset
     from peft import LoraConfig
-    from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
+    from trl import SFTConfig, SFTTrainer
 
     trainer = SFTTrainer(
         model=folder,
