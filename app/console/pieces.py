@@ -12,6 +12,7 @@ from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
 from app.console.visit import Visit
+from store import UserRole
 
 Act = Callable[[], Awaitable[None]] | Callable[[], None]
 
@@ -133,6 +134,12 @@ def field(label: str, element: Any, *, hint: str = "") -> Any:
         if hint:
             tag("span", hint, "hint")
     return element
+
+
+def save_button(visit: Visit, save: Any, needed: UserRole = UserRole.operator) -> None:
+    """At the end of a form; off for those who may not."""
+    with box("actions wide"):
+        button(visit.say("Save"), visit.doing(needed, save), is_off=not visit.may(needed))
 
 
 def percent(share: float | None) -> str:

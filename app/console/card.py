@@ -1,0 +1,178 @@
+"""A card of the review queue: one reply, its story, and what can be done with it."""
+
+import math
+from collections.abc import Callable
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from app.console.pieces import box, button, chip, field, icon, link, tag, when
+from app.console.queue import Item
+from app.console.visit import Act, Visit
+from bot.review import decide
+from store import Reply, ReplyStatus, UserRole, Verdict
+
+REASONS = ("Wrong fact", "Not our policy", "Does not answer", "Tone")
+_DONE = {
+    Verdict.approved: "Approved",
+    Verdict.edited: "Saved and approved",
+    Verdict.rejected: "Rejected",
+}
+
+
+class Card:
+    """One reply and what can be done with it."""
+
+    def __init__(
+        self, visit: Visit, item: Item, *, choose: Callable[[int], None], refresh: Act
+    ) -> None:
+        """`choose` makes it the card that the keys are for; `refresh` looks at the queue anew."""
+        self.visit, self.item, self._refresh = visit, item, refresh
+        self.frame = box("card reply", "article", aria_label=item.question[:80])
+        self.frame.on("click", lambda: choose(item.reply.id), [])
+        self.approve = self._deciding(Verdict.approved)
+        self.view()
+
+    def leave(self) -> None:
+        self.frame.delete()
+
+    def bring_into_view(self) -> None:
+        ui.run_javascript(f"getHtmlElement({self.frame.id})?.scrollIntoView({{block: 'nearest'}})")
+
+    def view(self) -> None:
+        """The card as it is read."""
+        say = self.visit.say
+        with self._anew():
+            tag("p", self.item.reply.text or self.item.reply.draft, "said")
+            _show_story(self.visit, self.item.reply)
+            with box("actions"):
+                button(say("Approve"), self.approve, kind="main", picture="check", key="a")
+                button(say("Edit"), self.edit, picture="edit", key="e")
+                button(say("Reject"), self.ask_reason, kind="quiet", picture="close", key="r")
+
+    def edit(self) -> None:
+        """The card with the reply to be changed in place."""
+        say, reply = self.visit.say, self.item.reply
+        with self._anew():
+            text = field(say("Reply"), ui.textarea(value=reply.text).props("autogrow autofocus"))
+            also = field(
+                say("Also asked as"),
+                ui.textarea(placeholder=say("One phrasing a line")).props("autogrow"),
+                hint=say("Several phrasings teach a fact; one rarely does."),
+            )
+            save = self._deciding(Verdict.edited, text=text, also=also)
+            with box("actions"):
+                button(say("Save"), save, kind="main", picture="check", key="Ctrl ↵")
+                button(say("Cancel"), self.view, kind="quiet", key="Esc")
+        for element in (text, also):
+            element.on("keydown.ctrl.enter.prevent", save, [])
+            element.on("keydown.meta.enter.prevent", save, [])
+            element.on("keydown.esc", self.view, [])
+        self.bring_into_view()
+
+    def ask_reason(self) -> None:
+        """The card with the question why not."""
+        say = self.visit.say
+        with self._anew():
+            tag("p", self.item.reply.text, "said gone")
+            reason = field(
+                say("Why not?"),
+                ui.input(placeholder=say("A few words for whoever learns from it")).props(
+                    "autofocus maxlength=500"
+                ),
+            )
+            reject = self._deciding(Verdict.rejected, reason=reason)
+            with box("actions"):
+                for words in REASONS:
+                    button(
+                        say(words),
+                        lambda words=words: reason.set_value(say(words)),
+                        kind="small",
+                    )
+            with box("actions"):
+                button(say("Reject"), reject, kind="danger", picture="close", key="↵")
+                button(say("Cancel"), self.view, kind="quiet", key="Esc")
+        reason.on("keydown.enter.prevent", reject, [])
+        reason.on("keydown.esc", self.view, [])
+        self.bring_into_view()
+
+    def _anew(self) -> TextElement:
+        self.frame.clear()
+        with self.frame:
+            _show_question(self.visit, self.item)
+        return self.frame
+
+    def _deciding(
+        self,
+        verdict: Verdict,
+        *,
+        text: ui.textarea | None = None,
+        also: ui.textarea | None = None,
+        reason: ui.input | None = None,
+    ) -> Act:
+        async def give_verdict() -> None:
+            try:
+                await decide(
+                    self.visit.database,
+                    self.visit.nod.knowledge,
+                    self.item.reply.id,
+                    verdict,
+                    text=(text.value or "").strip() if text else None,
+                    phrasings=_lines(also.value if also else ""),
+                    reason=(reason.value or "").strip() if reason else "",
+                    reviewer=self.visit.user.name,
+                )
+                self.visit.tell(self.visit.say(_DONE[verdict]))
+            finally:  # also where somebody was faster: the card goes
+                await self._refresh()
+
+        return self.visit.doing(UserRole.reviewer, give_verdict)
+
+
+def _lines(text: str | None) -> list[str]:
+    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+
+
+def _show_question(visit: Visit, item: Item) -> None:
+    reply = item.reply
+    with box("meta"):
+        chip(item.channel, "plain")
+        link(item.customer_name or visit.say("Customer"), f"/conversations/{reply.conversation_id}")
+        when(visit, reply.created_at)
+        if reply.status is ReplyStatus.held:
+            chip(visit.say("Customer is waiting"), "warn")
+    tag("p", item.question, "asked")
+
+
+def _show_story(visit: Visit, reply: Reply) -> None:
+    """How the reply came about: the way, why, how sure, and what it rests on."""
+    say = visit.say
+    with box("story"):
+        chip(say(reply.way.value), f"way {reply.way.value}")
+        if reply.reason:
+            tag("span", reply.reason.removeprefix(f"{reply.way.value}: "))
+        if reply.mean_logprob is not None:
+            _meter(say("Sure"), math.exp(min(0.0, reply.mean_logprob)))
+        if reply.agreement is not None:
+            _meter(say("Agrees with sources"), reply.agreement)
+    if reply.sources:
+        with box("sources", "details"):
+            with box("", "summary"):
+                icon("menu_book")
+                tag("span", say("{n} sources", n=len(reply.sources)))
+            with box("", "ul"):
+                for source in reply.sources:
+                    with box("", "li"):
+                        tag("span", str(source.get("title") or source.get("source") or "?"))
+                        if (similarity := source.get("similarity")) is not None:
+                            tag("span", f"{similarity:.2f}", "muted")
+
+
+def _meter(name: str, share: float) -> None:
+    share = max(0.0, min(1.0, share))
+    with box("meter", title=f"{name}: {share:.0%}"):
+        tag("span", name, "muted")
+        kind = "good" if share >= 0.75 else "fair" if share >= 0.5 else "poor"
+        with box(f"bar {kind}", role="img", aria_label=f"{name}: {share:.0%}"):
+            box(style=f"width: {share:.0%}")
+        tag("span", f"{share:.0%}")

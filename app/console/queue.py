@@ -1,0 +1,54 @@
+"""The review queue as the rows say: what waits for a verdict, the customers who wait first."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from app.console.visit import Visit
+from store import Conversation, Reply, ReplyStatus, Turn
+
+SHOWN = 30
+"""Cards on the page; the next ones come as these are decided."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A reply that waits for a verdict, with what was asked."""
+
+    reply: Reply
+    question: str
+    channel: str
+    customer_name: str | None
+
+
+@dataclass(frozen=True)
+class Queue:
+    items: tuple[Item, ...]
+    count: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Queue) and self._key() == other._key()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _key(self) -> tuple[int, list[tuple[int, str]]]:
+        return self.count, [(item.reply.id, item.reply.status) for item in self.items]
+
+
+async def read_queue(visit: Visit) -> Queue:
+    """Those that hold a customer up come first, then the oldest."""
+    rows = (
+        select(Reply, Turn.text, Conversation.channel, Conversation.customer_name)
+        .join(Conversation, Conversation.id == Reply.conversation_id)
+        .outerjoin(Turn, Turn.id == Reply.turn_id)
+        .where(Reply.needs_review)
+        .order_by((Reply.status == ReplyStatus.held).desc(), Reply.created_at, Reply.id)
+        .limit(SHOWN)
+    )
+    count = select(func.count()).select_from(Reply).where(Reply.needs_review)
+    async with visit.database.read() as session:
+        items = tuple(
+            Item(reply, question or "", channel, name)
+            for reply, question, channel, name in await session.execute(rows)
+        )
+        return Queue(items, await session.scalar(count) or 0)
