@@ -1,6 +1,7 @@
 """`python -m modelserver`: OpenAI's API on this machine."""
 
 import argparse
+import importlib
 import ipaddress
 import logging
 import os
@@ -16,6 +17,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 _BUILT_IN = "smollm2-135m-instruct"
 _KEYS = "MODELSERVER_API_KEYS"
+_SECRET = "MODELSERVER_WEBHOOK_SECRET"
+_COMMANDS = ("keys",)  # each a module of modelserver.commands
 
 _EXAMPLES = """
 examples:
@@ -25,8 +28,9 @@ examples:
       another base model: a Hugging Face id or a GGUF file
   python -m modelserver --data ~/models --alias gpt-3.5-turbo=smollm2-135m-instruct
       for programs that ask for a model by another name
-  MODELSERVER_API_KEYS=sk-one,sk-two python -m modelserver --host 0.0.0.0 --data /srv/models
-      for others on the network, with a key
+  python -m modelserver keys add laptop --data /srv/models
+  python -m modelserver --data /srv/models --host 0.0.0.0
+      for others on the network, with a key (`keys --help` says more)
 
 point a program at it:
   OPENAI_BASE_URL=http://127.0.0.1:8100/v1 OPENAI_API_KEY=none python your_program.py
@@ -36,7 +40,8 @@ point a program at it:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m modelserver",
-        description="OpenAI's API (chat, embeddings, files, fine-tuning) on this machine.",
+        description="OpenAI's API (chat, embeddings, files, fine-tuning) on this machine.\n"
+        f"Other commands: {', '.join(_COMMANDS)} (COMMAND --help says more).",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,7 +54,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--alias", action="append", default=[], metavar="NAME=MODEL", help="another name")
     add("--engine", choices=("llama", "stub"), default="llama", help="stub: no weights, for tests")
-    add("--api-key", action="append", default=[], metavar="KEY", help=f"or {_KEYS}=KEY,KEY")
+    add(
+        "--api-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help=f"for this start only; or {_KEYS}=KEY,KEY. Better: `keys add`, which keeps hashes",
+    )
+    add(
+        "--requests-per-minute",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="of each key; beyond it 429 (default: no limit)",
+    )
+    add("--webhook-url", metavar="URL", help=f"told when a job ends, signed with {_SECRET}")
     add("--slots", type=int, default=4, help="answers at a time (default: %(default)s)")
     add("--queue", type=int, default=64, help="requests that may wait (default: %(default)s)")
     add("--context", type=int, default=4096, help="tokens of one request (default: %(default)s)")
@@ -60,19 +79,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in _COMMANDS:
+        command = importlib.import_module(f"modelserver.commands.{given[0]}")
+        return int(command.main(given[1:]))
+    options = _parser().parse_args(given)
     logging.basicConfig(
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it writes whole URLs, secrets included
     keys = [*options.api_key, *filter(None, os.environ.get(_KEYS, "").split(","))]
-    if not keys and not _is_loopback(options.host):
-        parser.error(
-            f"--host {options.host} can be reached by others: give --api-key KEY or set {_KEYS}, "
-            "or listen on 127.0.0.1"
-        )
     return serve(options, keys)
 
 
@@ -103,6 +121,10 @@ def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
                 engine=options.engine,
                 aliases=dict(map(_split_alias, options.alias)),
                 api_keys=keys,
+                is_private=_is_loopback(options.host),
+                requests_per_minute=options.requests_per_minute,
+                webhook_url=options.webhook_url,
+                webhook_secret=os.environ.get(_SECRET, ""),
                 slots=options.slots,
                 queue=options.queue,
                 context=options.context,
@@ -139,6 +161,13 @@ def _split_alias(alias: str) -> tuple[str, str]:
     if not (name and equals and model):
         raise ValueError(f"--alias {alias}: write it as NAME=MODEL")
     return name, model
+
+
+def _count(text: str) -> int:
+    number = int(text) if text.isdecimal() else -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return number
 
 
 def _is_loopback(host: str) -> bool:

@@ -21,7 +21,10 @@ from modelserver.errors import ApiError
 from modelserver.files import Files
 from modelserver.generation import Generations
 from modelserver.jobs import Jobs
+from modelserver.keys import Keys
+from modelserver.rate import RateLimit
 from modelserver.supervisor import Supervisor
+from modelserver.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,11 @@ class Settings:
     bases: Sequence[str]
     engine: str = "llama"
     aliases: Mapping[str, str] = field(default_factory=dict)
-    api_keys: Sequence[str] = ()
+    api_keys: Sequence[str] = field(default=(), repr=False)
+    is_private: bool = True  # only this machine can reach it
+    requests_per_minute: int = 0  # of each key; 0 is no limit
+    webhook_url: str | None = None
+    webhook_secret: str = field(default="", repr=False)
     slots: int = 4
     queue: int = 64
     context: int = 4096
@@ -45,20 +52,30 @@ class Settings:
     stub_delay_s: float = 0
 
 
+class MissingKeyError(ValueError):
+    """The server would be open to everybody."""
+
+
 def make_app(settings: Settings) -> FastAPI:
     """Raises what its rooms raise where they can't be furnished, with the way out."""
     data_dir = settings.data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(data_dir / "modelserver.sqlite3")
+    keys = _read_keys(settings, database)
     rooms = _furnish(settings, database, data_dir)
+    webhooks = _choose_webhooks(settings, database)
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
         rooms.supervisor.start()
+        if webhooks:
+            webhooks.start()
         warming = asyncio.create_task(asyncio.to_thread(_warm, rooms))
         yield
         await warming
         rooms.supervisor.stop()
+        if webhooks:
+            webhooks.stop()
         rooms.generations.close()
         rooms.engine.close()
         database.close()
@@ -72,11 +89,30 @@ def make_app(settings: Settings) -> FastAPI:
     app.add_api_route("/health", _show_health)
     app.add_middleware(
         Guard,
-        api_keys=settings.api_keys,
+        keys=keys,
+        is_private=settings.is_private,
+        rate=RateLimit(settings.requests_per_minute) if settings.requests_per_minute else None,
         max_bytes=_BODY_BYTES,
         max_file_bytes=app.state.max_file_bytes,
     )
     return app
+
+
+def _read_keys(settings: Settings, database: Database) -> Keys:
+    keys = Keys(database, settings.api_keys)
+    if not settings.is_private and not keys.are_needed:
+        raise MissingKeyError(
+            "others can reach this address, and there is no key: make one with `python -m "
+            f"modelserver keys add NAME --data {settings.data_dir}`, give --api-key KEY, or "
+            "listen on 127.0.0.1"
+        )
+    return keys
+
+
+def _choose_webhooks(settings: Settings, database: Database) -> Webhooks | None:
+    if settings.webhook_url is None:
+        return None
+    return Webhooks(database, url=settings.webhook_url, secret=settings.webhook_secret)
 
 
 def _furnish(settings: Settings, database: Database, data_dir: Path) -> Rooms:

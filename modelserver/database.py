@@ -6,65 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_VERSION = 1
+from modelserver.schema import STEPS
 
-_SCHEMA = """
-CREATE TABLE files (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    filename TEXT NOT NULL,
-    bytes INTEGER NOT NULL,
-    purpose TEXT NOT NULL,
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER
-);
-CREATE TABLE jobs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    created_at INTEGER NOT NULL,
-    finished_at INTEGER,
-    estimated_finish INTEGER,
-    status TEXT NOT NULL,
-    is_paused INTEGER NOT NULL DEFAULT 0,
-    base TEXT NOT NULL,
-    method TEXT NOT NULL,
-    hyperparameters TEXT NOT NULL,      -- JSON, as asked for until `started` fills in `auto`
-    seed INTEGER NOT NULL,
-    suffix TEXT NOT NULL,
-    metadata TEXT NOT NULL,             -- JSON
-    training_file TEXT NOT NULL,
-    validation_file TEXT,
-    error TEXT,                         -- JSON
-    fine_tuned_model TEXT,
-    trained_tokens INTEGER,
-    result_file TEXT
-);
-CREATE INDEX jobs_by_status ON jobs (status, seq);
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    job_id TEXT NOT NULL,
-    created_at INTEGER NOT NULL,
-    level TEXT NOT NULL,
-    type TEXT NOT NULL,
-    message TEXT NOT NULL,
-    data TEXT                           -- JSON
-);
-CREATE INDEX events_by_job ON events (job_id, seq);
--- Tuned models, and the checkpoints on the way to them (those have a step).
-CREATE TABLE models (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL UNIQUE,
-    job_id TEXT NOT NULL,
-    base TEXT NOT NULL,
-    path TEXT NOT NULL,                 -- folder of the adapter, relative to the data folder
-    created_at INTEGER NOT NULL,
-    step INTEGER,
-    metrics TEXT                        -- JSON
-);
-CREATE INDEX models_by_job ON models (job_id, seq);
-"""
+_VERSION = len(STEPS)
 
 
 class NewerDatabaseError(RuntimeError):
@@ -78,21 +22,24 @@ class Database:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA busy_timeout = 10000")
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._migrate(path)
 
     def _migrate(self, path: Path) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise NewerDatabaseError(
-                f"{path} was written by a newer version ({version}; this one knows {_VERSION}): "
-                "update the program, or choose another --data folder"
-            )
-        if version == 0:
-            self._connection.executescript(
-                f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;"
-            )
+        """All steps or none, also where a command and a server open the file at once."""
+        with self.transaction() as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise NewerDatabaseError(
+                    f"{path} was written by a newer version ({version}; this one knows "
+                    f"{_VERSION}): update the program, or choose another --data folder"
+                )
+            for step in STEPS[version:]:
+                for statement in step.split(";\n"):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

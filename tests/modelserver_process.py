@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,11 @@ class ModelServer:
 
 
 def start_modelserver(
-    data_dir: Path, *arguments: str, engine: str = "stub", port: int = 0
+    data_dir: Path,
+    *arguments: str,
+    engine: str = "stub",
+    port: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> ModelServer:
     """Returns once it listens. Its log is DATA_DIR/server.log."""
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -48,7 +52,7 @@ def start_modelserver(
             stderr=log,
             text=True,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
         )
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -61,10 +65,16 @@ def start_modelserver(
 
 @contextmanager
 def running_modelserver(
-    data_dir: Path, *arguments: str, engine: str = "stub", port: int = 0
+    data_dir: Path,
+    *arguments: str,
+    engine: str = "stub",
+    port: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[ModelServer]:
     """Ends the server however the block ends."""
-    server = start_modelserver(data_dir, *arguments, engine=engine, port=port)
+    server = start_modelserver(
+        data_dir, *arguments, engine=engine, port=port, environment=environment
+    )
     try:
         yield server
     finally:

@@ -1,26 +1,37 @@
-"""Stands before the API: keys, and how many bytes a request may bring."""
+"""Stands before the API: keys, how many requests a key may send, and how many bytes each."""
 
-import hashlib
-import hmac
-from collections.abc import Sequence
+import asyncio
+import math
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelserver.errors import ApiError, TooLargeError, UnauthorizedError
+from modelserver.errors import ApiError, BusyError, TooLargeError, UnauthorizedError
+from modelserver.keys import Keys
+from modelserver.rate import Allowance, RateLimit
 
 _FORM_BYTES = 1 << 20  # what the parts of an upload take beside the file
+_ANYONE = "anyone"  # who comes without a key where none is needed
 
 
 class Guard:
-    """Refuses before a body is read. Keys are kept as hashes; without keys all may come in."""
+    """Refuses before a body is read. `rate` None lets everybody ask as often as they like."""
 
     def __init__(
-        self, app: ASGIApp, *, api_keys: Sequence[str], max_bytes: int, max_file_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        keys: Keys,
+        is_private: bool,
+        rate: RateLimit | None,
+        max_bytes: int,
+        max_file_bytes: int,
     ) -> None:
         self._app = app
-        self._hashes = [_hash(key) for key in api_keys]
+        self._keys = keys
+        self._is_private = is_private
+        self._rate = rate
         self._max_bytes = max_bytes
         self._max_file_bytes = max_file_bytes
 
@@ -29,24 +40,31 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        allowance: Allowance | None = None
         try:
-            self._check_key(headers.get("authorization", ""))
+            caller = await self._identify(headers.get("authorization", ""))
+            if self._rate is not None:
+                allowance = self._rate.take(caller)
+                _check_rate(allowance)
             counted = self._count(scope["path"], headers.get("content-length", ""), receive)
         except ApiError as error:
-            await error_response(error)(scope, receive, send)
+            refusal = error_response(error)
+            await refusal(scope, receive, _tell_allowance(send, allowance))
             return
-        await self._app(scope, counted, send)
+        await self._app(scope, counted, _tell_allowance(send, allowance))
 
-    def _check_key(self, authorization: str) -> None:
+    async def _identify(self, authorization: str) -> str:
+        """The id of the caller's key. Without keys, all may come in from this machine."""
+        if self._keys.is_stale:
+            await asyncio.to_thread(self._keys.read)
         scheme, _, key = authorization.partition(" ")
-        given = _hash(key.strip())
-        # All are compared, so that the time taken tells nothing.
-        matches = [hmac.compare_digest(given, known) for known in self._hashes]
-        if self._hashes and not (scheme.lower() == "bearer" and any(matches)):
+        known = self._keys.find(key.strip()) if scheme.lower() == "bearer" else None
+        if known is None and (self._keys.are_needed or not self._is_private):
             raise UnauthorizedError(
-                "Incorrect API key provided: send one that the server was started with as "
-                "`Authorization: Bearer KEY`."
+                "Incorrect API key provided: send one as `Authorization: Bearer KEY`. "
+                "`python -m modelserver keys add NAME` makes one."
             )
+        return known or _ANYONE
 
     def _count(self, path: str, content_length: str, receive: Receive) -> Receive:
         limit = self._max_bytes
@@ -70,6 +88,33 @@ class Guard:
         return receive_counted
 
 
+def _check_rate(allowance: Allowance) -> None:
+    if allowance.wait_s > 0:
+        error = BusyError(
+            f"Rate limit reached: {allowance.limit} requests a minute for each key. Please try "
+            f"again in {allowance.wait_s:.1f}s, or start the server with a larger "
+            "--requests-per-minute."
+        )
+        error.retry_after_s = math.ceil(allowance.wait_s)
+        raise error
+
+
+def _tell_allowance(send: Send, allowance: Allowance | None) -> Send:
+    """Adds the headers by which OpenAI's clients see how much is left."""
+    if allowance is None:
+        return send
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["x-ratelimit-limit-requests"] = str(allowance.limit)
+            headers["x-ratelimit-remaining-requests"] = str(allowance.remaining)
+            headers["x-ratelimit-reset-requests"] = f"{allowance.reset_s:.3f}s"
+        await send(message)
+
+    return send_with_headers
+
+
 def error_response(error: ApiError) -> JSONResponse:
     headers = {"x-should-retry": "true"} if error.status in (429, 503) else {}
     if error.retry_after_s is not None:
@@ -77,7 +122,3 @@ def error_response(error: ApiError) -> JSONResponse:
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error.body(), error.status, headers)
-
-
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
