@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.canary import choose_version
 from bot.claim import after, back_off_s
 from bot.draft import Draft
 from bot.masks import new_default
@@ -46,38 +47,45 @@ class Scene:
 
 
 async def read_scene(session: AsyncSession, turn: Turn) -> Scene:
-    """The conversation so far, the switches, the default mask and the live model version."""
-    conversation, mask, model_version = await _read_around(session, turn)
+    """The conversation so far, the switches, the default mask and its model version."""
+    conversation, mask, versions = await _read_around(session, turn)
+    switches = await read_switches(session)
     return Scene(
         conversation=conversation,
         history=await read_history(session, turn, from_seq=conversation.context_from_seq),
-        switches=await read_switches(session),
+        switches=switches,
         mask=mask or new_default(),
-        model_version=model_version,
+        model_version=choose_version(conversation.id, versions, switches.canary_share),
     )
 
 
 async def _read_around(
     session: AsyncSession, turn: Turn
-) -> tuple[Conversation, Mask | None, ModelVersion | None]:
+) -> tuple[Conversation, Mask | None, list[ModelVersion]]:
     """In one statement: each one costs several hops to the driver's thread."""
     rows = await session.execute(
         select(Conversation, Mask, ModelVersion)
         .select_from(Conversation)
         .outerjoin(Mask, Mask.is_default.is_(True))
-        .outerjoin(ModelVersion, ModelVersion.stage == Stage.live)
+        .outerjoin(ModelVersion, ModelVersion.stage.in_((Stage.live, Stage.canary)))
         .where(Conversation.id == turn.conversation_id)
     )
-    conversation, mask, model_version = rows.one()
-    return conversation, mask, model_version
+    found = rows.all()
+    conversation, mask, _ = found[0]
+    return conversation, mask, [version for *_, version in found if version is not None]
 
 
 async def keep_draft(
-    session: AsyncSession, turn: Turn, draft: Draft, switches: Switches
+    session: AsyncSession,
+    turn: Turn,
+    draft: Draft,
+    switches: Switches,
+    offered: ModelVersion | None = None,
 ) -> Reply | None:
     """Store the answer to a claimed turn; none when the claim was lost meanwhile.
 
-    A draft that comes after a person took the conversation over is kept, but withdrawn.
+    `offered` is the tuned model that could have answered. A draft that comes after a person took
+    the conversation over is kept, but withdrawn.
     """
     conversation = await session.get_one(Conversation, turn.conversation_id, with_for_update=True)
     if not await _end_claim(session, turn, state=TurnState.answered):
@@ -88,6 +96,7 @@ async def keep_draft(
     if conversation.taken_over_at is not None:
         status = ReplyStatus.withdrawn
     reply = _as_reply(turn, draft, mode=switches.mode, status=status)
+    reply.offered_version_id = offered.id if offered else None
     await _add(session, conversation, reply)
     return reply
 

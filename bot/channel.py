@@ -23,6 +23,8 @@ class Outgoing:
     turn_id: int | None = None
     """The turn that it answers: its preview ends where this begins."""
     sources: Sequence[dict[str, Any]] = ()
+    is_rated: bool = False
+    """Whether the customer is asked for a thumb."""
     sent_parts: Sequence[str] = ()
     """The channel's ids of the parts that it took before a crash or a refusal."""
     on_part: OnPart = field(default=_not_noted, repr=False, compare=False)

@@ -23,6 +23,7 @@ from bot.channel import (
 )
 from bot.claim import after, back_off_s, lease_from
 from bot.claimer import Claimer
+from bot.thumbs import RATED
 from store import ChunkKind, Conversation, Database, Reply, ReplyStatus, Way, utc_now
 
 log = structlog.get_logger(__name__)
@@ -114,6 +115,7 @@ class Outbox(Claimer[Delivery]):
             text=reply.text,
             turn_id=reply.turn_id,
             sources=_cited(reply),
+            is_rated=reply.way in RATED,
             sent_parts=tuple(sent),
             on_part=note,
         )

@@ -85,7 +85,7 @@ class AnswerWorker(Claimer[Turn]):
             log.warning("answer_put_off", turn_id=turn.id, attempts=turn.attempts)
             return await self._put_off(turn, str(error))
         async with self._database.write() as session:
-            return await keep_draft(session, turn, draft, scene.switches)
+            return await keep_draft(session, turn, draft, scene.switches, scene.model_version)
 
     async def _draft(self, turn: Turn, scene: Scene, preview: Preview | None) -> Draft:
         watches = preview is not None and shows_while_written(scene.switches.policy)

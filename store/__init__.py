@@ -1,5 +1,6 @@
 """The rows that all rooms share, their migrations, and the database that holds them."""
 
+from store.announcement import Announcement, Via
 from store.base import Base, utc_now
 from store.conversation import (
     Conversation,
@@ -28,8 +29,10 @@ from store.learning import (
 )
 from store.people import AuditEntry, Lease, Login, Mask, Setting, User, UserRole
 from store.switches import Mode, Policy, Switches
+from store.thumb import Thumb
 
 __all__ = [
+    "Announcement",
     "AuditEntry",
     "Base",
     "Chunk",
@@ -58,11 +61,13 @@ __all__ = [
     "Split",
     "Stage",
     "Switches",
+    "Thumb",
     "Turn",
     "TurnState",
     "User",
     "UserRole",
     "Verdict",
+    "Via",
     "Way",
     "conversation_id",
     "utc_now",

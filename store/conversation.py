@@ -188,6 +188,9 @@ class Reply(Base):
     model_version_id: Mapped[int | None] = mapped_column(
         ForeignKey("model_version.id", ondelete="SET NULL")
     )
+    offered_version_id: Mapped[int | None]
+    """The tuned model that could have answered here: the live one, or a canary. Whichever way the
+    answer went, it counts for this one."""
     mask_id: Mapped[int | None] = mapped_column(ForeignKey("mask.id", ondelete="SET NULL"))
     prompt: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     """The chat messages that the model was given."""
@@ -229,6 +232,8 @@ class Review(Base):
     """The approved text; none when rejected."""
     phrasings: Mapped[list[str]] = mapped_column(default=list)
     """Other ways to ask the same: each is retrievable and an example of its own."""
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    """What it is about, in the shop's own words: `refund`, `vip`. The gate protects each."""
     reason: Mapped[str] = mapped_column(String(500), default="")
     reviewer: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

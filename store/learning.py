@@ -28,8 +28,10 @@ class RunState(StrEnum):
     evaluating = "evaluating"  # the candidate answers the hold-out beside the live model
     deciding = "deciding"  # every answer is in; the gate speaks
     promoted = "promoted"  # ended: the candidate is live
+    canary = "canary"  # ended: better on the hold-out; a share of the customers tries it
+    entered = "entered"  # ended: measured; the other base models of its contest come next
     refused = "refused"  # ended: the candidate is not better, or too little is known
-    skipped = "skipped"  # ended: there was nothing new to learn
+    skipped = "skipped"  # ended: nothing was trained; `error` says why not
     failed = "failed"  # ended: `error` says why
     cancelled = "cancelled"  # ended: a person stopped it
 
@@ -39,7 +41,15 @@ class RunState(StrEnum):
 
 
 _FINAL_STATES = frozenset(
-    {RunState.promoted, RunState.refused, RunState.skipped, RunState.failed, RunState.cancelled}
+    {
+        RunState.promoted,
+        RunState.canary,
+        RunState.entered,
+        RunState.refused,
+        RunState.skipped,
+        RunState.failed,
+        RunState.cancelled,
+    }
 )
 
 
@@ -117,6 +127,14 @@ class Run(Base):
     job_status: Mapped[str | None] = mapped_column(String(32))
     tuned_model: Mapped[str | None] = mapped_column(String(255))
     trained_tokens: Mapped[int | None]
+    cost: Mapped[float | None]
+    """Of its training, in the currency of the price that the settings give."""
+    contest_id: Mapped[int | None]
+    """The first run of a contest between base models; none for a run on its own."""
+    rival_bases: Mapped[list[str]] = mapped_column(default=list)
+    """The base models of the contest that are still to be trained, after this one."""
+    refusal: Mapped[str | None] = mapped_column(String(16))
+    """closed or quota: why the provider trains nothing more for us."""
     verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What the gate saw and decided: scores, intervals, reasons, per mode."""
     error: Mapped[str | None] = mapped_column(Text)
@@ -126,6 +144,9 @@ class Run(Base):
     claimed_by: Mapped[str | None] = mapped_column(String(64))
     claimed_until: Mapped[datetime | None]
     cancel_asked_by: Mapped[str | None] = mapped_column(String(64))
+    leftovers_due_at: Mapped[datetime | None]
+    """When to look for what it left at the provider; none: nothing is left."""
+    leftovers_attempts: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
     ended_at: Mapped[datetime | None]
@@ -156,7 +177,7 @@ class EvaluationItem(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
     arm: Mapped[str] = mapped_column(String(16))
-    """live, candidate, or off_topic for the questions that fit the threshold."""
+    """Who answered what; finetune.evaluate has the table."""
     mode: Mapped[str] = mapped_column(String(16))
     item: Mapped[int]
     """The example's place in the hold-out, or the question's in the off-topic list."""
@@ -165,7 +186,7 @@ class EvaluationItem(Base):
     output: Mapped[str] = mapped_column(Text)
     way: Mapped[str] = mapped_column(String(16))
     scores: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """chrf 0-100, similarity -1 to 1, mean_logprob, agreement."""
+    """See finetune.scores, which makes them."""
     prompt_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]
     total_ms: Mapped[float | None]
@@ -183,6 +204,13 @@ class ModelVersion(Base):
             sqlite_where=text("stage = 'live'"),
             postgresql_where=text("stage = 'live'"),
         ),
+        Index(
+            "uq_model_version_canary",
+            "stage",
+            unique=True,
+            sqlite_where=text("stage = 'canary'"),
+            postgresql_where=text("stage = 'canary'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -197,6 +225,9 @@ class ModelVersion(Base):
     sure_agreement: Mapped[float | None]
     """And at or above this agreement with what was retrieved."""
     scores: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    canary: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What its canary has seen so far, and what was decided; see finetune.canary."""
+    canary_from: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     promoted_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]

@@ -4,6 +4,7 @@ Every process reads them from the store when it needs them, so that a switch tak
 next message everywhere; each change is logged with who and when.
 """
 
+import re
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from store.people import AuditEntry, Setting
 
 _M = TypeVar("_M", bound=StrEnum)
+_HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
 
 
 class Mode(StrEnum):
@@ -52,6 +54,12 @@ class Switches:
     """When to retrain, in cron's five fields (UTC); empty: never by the clock."""
     retrain_min_examples: int = 20
     """Retrain once so many new examples have been approved; 0: never by the count."""
+    retrain_runs_a_day: int = 4
+    """So many runs begin in one UTC day at most, whoever asks; 0: no limit."""
+    retrain_quiet_hours: str = ""
+    """Hours in UTC, such as 08:00-20:00, in which no run begins by itself; empty: none."""
+    canary_share: float = 0.0
+    """This share of the conversations tries a candidate before it goes live; 0: none does."""
 
 
 class SwitchError(ValueError):
@@ -92,8 +100,12 @@ def _parse(values: dict[str, Any]) -> Switches:
                 parsed[key] = _member(Policy, key, value)
             case "retrain_cron":
                 parsed[key] = _cron(str(value))
-            case "retrain_min_examples":
+            case "retrain_min_examples" | "retrain_runs_a_day":
                 parsed[key] = _count(key, value)
+            case "retrain_quiet_hours":
+                parsed[key] = _hours(key, str(value).strip())
+            case "canary_share":
+                parsed[key] = _share(key, value)
             case _:
                 known = ", ".join(field.name for field in fields(Switches))
                 raise SwitchError(f"there is no switch {key!r}; there are {known}")
@@ -115,6 +127,22 @@ def _count(key: str, value: Any) -> int:
     if count < 0:
         raise SwitchError(f"{key}={value!r} is not a whole number of 0 or more")
     return count
+
+
+def _share(key: str, value: Any) -> float:
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 0.5:
+        raise SwitchError(f"{key}={value!r} is not a share from 0 (off) to 0.5 (half)")
+    return share
+
+
+def _hours(key: str, value: str) -> str:
+    if value and not _HOURS.fullmatch(value):
+        raise SwitchError(f"{key}={value!r} is not two times of day, such as 08:00-20:00, or empty")
+    return value
 
 
 def _cron(value: str) -> str:

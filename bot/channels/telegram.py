@@ -31,6 +31,7 @@ from telegram.request import HTTPXRequest
 from bot.channels.telegram_delivery import TelegramChannel
 from bot.channels.telegram_operators import answer_operator
 from bot.channels.telegram_review import TelegramReview
+from bot.channels.telegram_thumbs import take_thumb
 from bot.claim import back_off_s
 from bot.inbox import Inbox
 from bot.message import Message as Inbound
@@ -123,7 +124,8 @@ class Telegram:
         """
         try:
             if update.callback_query is not None:
-                await self._review.press(update.callback_query)
+                if not await take_thumb(self._database, update.callback_query):
+                    await self._review.press(update.callback_query)
             elif update.message is not None:
                 await self._hear(update.message)
         except (BadRequest, Forbidden, ChatMigrated) as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from telegram import Bot, MessageEntity
+from telegram import Bot, InlineKeyboardMarkup, MessageEntity
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -17,6 +17,7 @@ from telegram.error import (
 from bot.channel import Outgoing, PermanentDeliveryError, TransientDeliveryError
 from bot.channels.telegram_preview import TelegramPreview
 from bot.channels.telegram_text import as_parts
+from bot.channels.telegram_thumbs import thumb_buttons
 
 
 class TelegramChannel:
@@ -47,24 +48,35 @@ class TelegramChannel:
         for place in range(len(sent), len(parts)):
             text, entities = parts[place]
             edits = replaces if place == 0 else None
+            is_last = place == len(parts) - 1
+            buttons = thumb_buttons(outgoing) if is_last else None
             with refusals_explained():
-                sent.append(await self._put(int(outgoing.address), text, entities, edits))
-            if place < len(parts) - 1:
+                sent.append(await self._put(int(outgoing.address), text, entities, edits, buttons))
+            if not is_last:
                 await outgoing.on_part(sent[-1])
         return sent
 
     async def _put(
-        self, chat_id: int, text: str, entities: Sequence[MessageEntity], edits: int | None
+        self,
+        chat_id: int,
+        text: str,
+        entities: Sequence[MessageEntity],
+        edits: int | None,
+        buttons: InlineKeyboardMarkup | None,
     ) -> str:
         """Send a message, or turn the preview into it."""
         if edits is None:
-            message = await self._bot.send_message(chat_id, text, entities=entities)
+            message = await self._bot.send_message(
+                chat_id, text, entities=entities, reply_markup=buttons
+            )
             return str(message.message_id)
         try:
-            await self._bot.edit_message_text(text, chat_id, edits, entities=entities)
+            await self._bot.edit_message_text(
+                text, chat_id, edits, entities=entities, reply_markup=buttons
+            )
         except BadRequest as error:
             if "not modified" not in error.message.lower():  # the preview was deleted, or is old
-                return await self._put(chat_id, text, entities, None)
+                return await self._put(chat_id, text, entities, None, buttons)
         return str(edits)
 
 

@@ -2,6 +2,7 @@
 
     GET  /               the page; sets the visitor's cookie
     POST /chat/messages  {"id": "made by the page", "text": "..."}; the same id is stored once
+    POST /chat/thumbs    {"seq": 4, "thumb": "up"}: see bot.channels.web_thumbs
     GET  /chat/events    turn, sign and draft events; goes on after `Last-Event-ID`
 
 A turn's `seq` is its event id. What is shown as a turn is always a row, so a reload, a lost
@@ -26,10 +27,11 @@ from sqlalchemy import select
 from bot.channel import Channel, Outgoing
 from bot.channels.allowance import Allowance
 from bot.channels.web_guard import PLAIN_PAGE_POLICY, SECURITY_HEADERS, is_same_origin
+from bot.channels.web_thumbs import ThumbPost, keep_thumb, show_thumb
 from bot.channels.web_watch import Listener, Watch
 from bot.inbox import MAX_TEXT_CHARS
 from bot.message import Message
-from store import Database, Reply, Role, Turn, Way, conversation_id
+from store import Database, Reply, Role, Thumb, Turn, Way, conversation_id
 
 PAGE = Path(__file__).parent / "web_page"
 COOKIE = "nod_visitor"
@@ -134,6 +136,7 @@ class _PageFiles(StaticFiles):
 def _router(nod: Rooms, channel: WebChannel) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     per_visitor = Allowance(burst=10, per_s=0.5)
+    thumbs_per_visitor = Allowance(burst=20, per_s=1)
     per_ip = Allowance(burst=60, per_s=2)
 
     @router.get("/")
@@ -169,6 +172,22 @@ def _router(nod: Rooms, channel: WebChannel) -> APIRouter:
         await nod.inbox.receive(message)
         channel.watch.nudge()
         return JSONResponse({"id": post.id}, 202, headers=PAGE_HEADERS)
+
+    @router.post("/chat/thumbs")
+    async def post_thumb(request: Request) -> Response:
+        secret = _secret(request) if is_same_origin(request.headers) else None
+        if secret is None:
+            return _refuse(403, "Thumbs are taken from this site's own page only, with its cookie.")
+        address = _address(secret)
+        if wait_s := thumbs_per_visitor.take(address) or per_ip.take(_ip(request)):
+            return _refuse(429, "That was quick.", wait_s=wait_s)
+        try:
+            post = ThumbPost.model_validate_json(await _read_body(request) or b"")
+        except ValidationError as error:
+            return _refuse_post(error)
+        if not await keep_thumb(nod.database, conversation_id(channel.name, address), post):
+            return _refuse(404, f"seq={post.seq}: there is no answer to rate.")
+        return JSONResponse({"thumb": post.thumb}, headers=PAGE_HEADERS)
 
     @router.get("/chat/events")
     async def stream_events(request: Request, after: int = 0) -> Response:
@@ -231,18 +250,19 @@ def _as_shown(listener: Listener) -> dict[str, Any]:
 async def _read_turns(database: Database, conversation: str, after: int) -> list[dict[str, Any]]:
     """The newest turns after a seq, oldest first, as the page shows them."""
     newest = (
-        select(Turn, Reply)
+        select(Turn, Reply, Thumb)
         .outerjoin(Reply, Reply.id == Turn.reply_id)
+        .outerjoin(Thumb, Thumb.reply_id == Turn.reply_id)
         .where(Turn.conversation_id == conversation, Turn.seq > after)
         .order_by(Turn.seq.desc())
         .limit(HISTORY_TURNS)
     )
     async with database.read() as session:
         rows = (await session.execute(newest)).all()
-    return [_turn(turn, reply) for turn, reply in reversed(rows)]
+    return [_turn(*row) for row in reversed(rows)]
 
 
-def _turn(turn: Turn, reply: Reply | None) -> dict[str, Any]:
+def _turn(turn: Turn, reply: Reply | None, thumb: Thumb | None) -> dict[str, Any]:
     return {
         "seq": turn.seq,
         "id": turn.delivery_id,
@@ -250,6 +270,7 @@ def _turn(turn: Turn, reply: Reply | None) -> dict[str, Any]:
         "text": turn.text,
         "at": turn.created_at.isoformat(),
         "sources": _titles(reply) if reply is not None else [],
+        **show_thumb(reply, thumb),
     }
 
 

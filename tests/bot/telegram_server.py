@@ -148,6 +148,8 @@ class TelegramServer:
         if message["text"] == content["text"] and "reply_markup" not in message:
             raise RefusalError(400, "Bad Request: message is not modified")
         message.pop("reply_markup", None)
+        if "reply_markup" in data:
+            content["reply_markup"] = data["reply_markup"]
         return message | content if message.update(content) is None else message
 
     async def sendMessageDraft(self, data: dict[str, Any]) -> Any:

@@ -5,11 +5,12 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import select
 
 from bot.channels.telegram import Telegram, TelegramTokenError, check_token, open_bot
 from bot.masks import edit_mask, ensure_default
 from bot.phrases import Phrase
-from store import Mode, ReplyStatus, Review, Role, User, UserRole, Verdict
+from store import Mode, ReplyStatus, Review, Role, Thumb, User, UserRole, Verdict
 from store.switches import read_switches
 from tests.bot.conftest import Teach
 from tests.bot.running_bot import Bot, eventually
@@ -320,3 +321,36 @@ async def test_a_wrong_token_is_a_clear_error_without_the_token(
     with caplog.at_level(logging.INFO):
         await asyncio.wait_for(telegram.run(), 20)
     assert "wrong-and-secret" not in caplog.text
+
+
+async def test_a_customer_rates_an_answer_with_a_button_of_their_own_chat(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await bot.switch("mode", "base")
+    server.write(QUESTION)
+    await written(server, 1)
+    server.press("👎", sender=PRIVATE)
+
+    async def thumbs() -> list[bool]:
+        async with bot.database.read() as session:
+            return list(await session.scalars(select(Thumb.is_up)))
+
+    async def is_down() -> bool:
+        return await thumbs() == [False]
+
+    await eventually(is_down)
+    server.press("👍", sender=PRIVATE)
+
+    async def is_up() -> bool:
+        return await thumbs() == [True]
+
+    await eventually(is_up)
+    assert [each["text"] for each in server.called("answerCallbackQuery")] == ["👎", "👍"]
+
+
+async def test_a_fixed_text_is_not_for_rating(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    server.write("/help")
+    await written(server, 1)
+    assert "reply_markup" not in server.called("sendMessage")[0]

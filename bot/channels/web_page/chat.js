@@ -1,6 +1,7 @@
 // The chat page: shows turns as they come, sends what is written, survives lost connections.
 
 import { plain, render } from "./markdown.js";
+import { thumbs } from "./thumbs.js";
 import { Unsent } from "./unsent.js";
 import { language, say, translate } from "./words.js";
 
@@ -26,6 +27,7 @@ function showTurn(turn) {
   showDay(new Date(turn.at));
   const node = bubble(turn.role, turn.text, turn.at);
   node.dataset.seq = turn.seq;
+  if (turn.is_rated) node.querySelector("footer").append(thumbs(turn));
   if (turn.sources.length) node.querySelector("footer").append(sources(turn.sources));
   turns.append(node);
   byId("reset").hidden = false;
