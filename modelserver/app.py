@@ -9,7 +9,16 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from modelserver.api import chat, completions, embeddings, files, jobs, models
+from modelserver.api import (
+    chat,
+    completions,
+    embeddings,
+    engines,
+    files,
+    fine_tunes,
+    jobs,
+    models,
+)
 from modelserver.api.errors import handle_errors
 from modelserver.api.guard import Guard
 from modelserver.api.rooms import Rooms
@@ -19,6 +28,7 @@ from modelserver.embedding import MODEL, E5Embedding, Embedding, StubEmbedding
 from modelserver.engine import Engine
 from modelserver.errors import ApiError
 from modelserver.files import Files
+from modelserver.fine_tunes import FineTunes
 from modelserver.generation import Generations
 from modelserver.jobs import Jobs
 from modelserver.keys import Keys
@@ -84,7 +94,7 @@ def make_app(settings: Settings) -> FastAPI:
     app.state.rooms = rooms
     app.state.max_file_bytes = settings.max_file_mb << 20
     handle_errors(app)
-    for room in (chat, completions, embeddings, files, jobs, models):
+    for room in (chat, completions, embeddings, files, jobs, models, fine_tunes, engines):
         app.include_router(room.router)
     app.add_api_route("/health", _show_health)
     app.add_middleware(
@@ -128,6 +138,7 @@ def _furnish(settings: Settings, database: Database, data_dir: Path) -> Rooms:
     return Rooms(
         files=stored,
         jobs=Jobs(database),
+        fine_tunes=FineTunes(database),
         supervisor=Supervisor(database, stored, engine, data_dir),
         catalog=catalog,
         engine=engine,

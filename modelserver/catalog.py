@@ -87,6 +87,13 @@ class Catalog:
             Model(name=row["name"], base=base, adapter=self._data_dir / row["path"]) for row in rows
         ]
 
+    def checkpoints(self, job_id: str) -> Sequence[str]:
+        """Names of the checkpoints that are left of a job."""
+        rows = self._database.rows(
+            "SELECT name FROM models WHERE job_id = ? AND step IS NOT NULL ORDER BY seq", job_id
+        )
+        return [row["name"] for row in rows]
+
     def show(self, asked: str) -> dict[str, Any]:
         """OpenAI's model object. Raises ModelNotFoundError."""
         name = self.name_of(asked)

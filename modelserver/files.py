@@ -75,7 +75,7 @@ class Files:
         return row
 
     def show(self, file_id: str) -> dict[str, Any]:
-        return _show(self.row(file_id))
+        return show_file(self.row(file_id))
 
     def list(
         self, *, purpose: str | None, limit: int, after: str | None, order: Order
@@ -90,7 +90,7 @@ class Files:
             where=f"{where} AND ? IN (purpose, '')",
             values=(*values, purpose or ""),
         )
-        return show_page([_show(row) for row in page.rows], page.has_more, empty="")
+        return show_page([show_file(row) for row in page.rows], page.has_more, empty="")
 
     def delete(self, file_id: str) -> dict[str, Any]:
         self.row(file_id)
@@ -134,7 +134,8 @@ def insert_file(
     )
 
 
-def _show(row: sqlite3.Row) -> dict[str, Any]:
+def show_file(row: sqlite3.Row) -> dict[str, Any]:
+    """OpenAI's file object."""
     shown = {
         "id": row["id"],
         "object": "file",

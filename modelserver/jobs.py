@@ -3,7 +3,7 @@
 import json
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ class NewJob:
     suffix: str = ""
     seed: int | None = None
     metadata: Mapping[str, str] | None = None
+    fine_tune: Mapping[str, Any] | None = None
+    """What only the API of 2023 asks for; None for a job of today's."""
+    warnings: Sequence[str] = ()
 
 
 class Jobs:
@@ -42,8 +45,8 @@ class Jobs:
         with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO jobs (id, created_at, status, base, method, hyperparameters, seed,"
-                " suffix, metadata, training_file, validation_file)"
-                " VALUES (?, ?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?)",
+                " suffix, metadata, training_file, validation_file, fine_tune)"
+                " VALUES (?, ?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id,
                     now(),
@@ -55,9 +58,12 @@ class Jobs:
                     json.dumps(dict(new.metadata or {})),
                     new.training_file,
                     new.validation_file,
+                    None if new.fine_tune is None else json.dumps(dict(new.fine_tune)),
                 ),
             )
             tell(db, job_id, f"Created fine-tuning job: {job_id}")
+            for warning in new.warnings:
+                tell(db, job_id, warning, level="warn")
             tell(db, job_id, f"Validating training file: {new.training_file}")
         return self.show(job_id)
 

@@ -4,9 +4,6 @@ Every row gets its id from what it tells of, so that reading the same lines agai
 restart or when a trainer repeats steps since its last checkpoint, adds nothing.
 """
 
-import base64
-import csv
-import io
 import json
 import os
 import sqlite3
@@ -165,26 +162,3 @@ class Progress:
 
     def _id(self, prefix: str, *source: object) -> str:
         return derived_id(prefix, self._job["id"], *source)
-
-
-def write_results(database: Database, job_id: str) -> bytes:
-    """The result file as OpenAI has it: a CSV in base64, a row a step."""
-    rows = database.rows(
-        "SELECT data FROM events WHERE job_id = ? AND type = 'metrics'"
-        " ORDER BY json_extract(data, '$.step')",
-        job_id,
-    )
-    columns = {
-        "step": "step",
-        "train_loss": "train_loss",
-        "train_accuracy": "train_mean_token_accuracy",
-        "valid_loss": "valid_loss",
-        "valid_mean_token_accuracy": "valid_mean_token_accuracy",
-    }
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        data = json.loads(row["data"])
-        writer.writerow([data.get(key, "") for key in columns.values()])
-    return base64.b64encode(text.getvalue().encode())

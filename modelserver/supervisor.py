@@ -19,9 +19,10 @@ from modelserver.engine import Engine
 from modelserver.files import RESULTS, Files, insert_file
 from modelserver.ids import derived_id, now
 from modelserver.jobs import fail, tell, tuned_name
-from modelserver.progress import Done, Failed, Progress, write_results
+from modelserver.progress import Done, Failed, Progress
+from modelserver.results import compiled_results_id, write_compiled_results, write_results
 from modelserver.trainer import Trainer
-from modelserver.validate import TrainingFileError, check_file
+from modelserver.validate import MIN_EXAMPLES, TrainingFileError, check_file
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,9 @@ class Supervisor:
         )
 
     def _check(self, job: sqlite3.Row) -> None:
-        for param, at_least in (("training_file", 10), ("validation_file", 1)):
+        # There was no such limit in 2023.
+        fewest = MIN_EXAMPLES if job["fine_tune"] is None else 1
+        for param, at_least in (("training_file", fewest), ("validation_file", 1)):
             file_id = job[param]
             if file_id is None:
                 continue
@@ -183,8 +186,15 @@ class Supervisor:
             log.exception("job %s: its adapter could not be loaded", job["id"])
             return Failed(message=f"the trained adapter could not be loaded: {error}")
         file_id = derived_id("file-", job["id"], RESULTS)
-        results = write_results(self._database, job["id"])
-        self._files.write(file_id, io.BytesIO(results))
+        results = {
+            file_id: ("step_metrics.csv", write_results(self._database, job["id"])),
+            compiled_results_id(job["id"]): (
+                "compiled_results.csv",
+                write_compiled_results(self._database, job["id"]),
+            ),
+        }
+        for one, (_, content) in results.items():
+            self._files.write(one, io.BytesIO(content))
         with self._database.transaction() as db:
             ended = db.execute(
                 "UPDATE jobs SET status = 'succeeded', finished_at = ?, estimated_finish = NULL,"
@@ -194,7 +204,8 @@ class Supervisor:
             )
             if not ended.rowcount:
                 return None  # cancelled meanwhile
-            insert_file(db, file_id, "step_metrics.csv", len(results), RESULTS, now())
+            for one, (filename, content) in results.items():
+                insert_file(db, one, filename, len(content), RESULTS, now())
             insert_model(
                 db,
                 model_id=derived_id("model-", job["id"]),

@@ -72,14 +72,14 @@ class CreateJob(Body):
 def create(here: Here, body: CreateJob) -> dict[str, Any]:
     method, hyperparameters = _choose_method(body)
     new = NewJob(
-        base=_find_base(here, body.model),
+        base=find_base(here, body.model),
         method=method,
         hyperparameters=hyperparameters.model_dump(),
-        training_file=_check_file(here, body.training_file, "training_file", MIN_EXAMPLES),
-        validation_file=_check_file(here, body.validation_file, "validation_file", 1)
+        training_file=check_file(here, body.training_file, "training_file", MIN_EXAMPLES),
+        validation_file=check_file(here, body.validation_file, "validation_file", 1)
         if body.validation_file
         else None,
-        suffix=_tidy_suffix(body.suffix or ""),
+        suffix=tidy_suffix(body.suffix or ""),
         seed=body.seed,
         metadata=body.metadata,
     )
@@ -157,7 +157,8 @@ def _choose_method(body: CreateJob) -> tuple[str, Hyperparameters]:
     )
 
 
-def _find_base(here: Rooms, asked: str) -> str:
+def find_base(here: Rooms, asked: str) -> str:
+    """The base model that is to be trained. Raises BadRequestError, ModelNotFoundError."""
     if here.catalog.name_of(asked).startswith("ft:"):
         raise BadRequestError(
             f"model: {asked} is tuned already; train its base model on the old and new examples.",
@@ -167,7 +168,8 @@ def _find_base(here: Rooms, asked: str) -> str:
     return here.catalog.find_base(asked)
 
 
-def _check_file(here: Rooms, file_id: str, param: str, at_least: int) -> str:
+def check_file(here: Rooms, file_id: str, param: str, at_least: int) -> str:
+    """Returns the id of a file that looks like examples. Raises BadRequestError."""
     try:
         row = here.files.row(file_id)
     except NotFoundError as error:
@@ -200,7 +202,7 @@ def _check_count(here: Rooms, file_id: str, param: str, at_least: int) -> None:
         )
 
 
-def _tidy_suffix(suffix: str) -> str:
+def tidy_suffix(suffix: str) -> str:
     """Letters, digits and dashes, as OpenAI keeps them in a model's name."""
     return re.sub(r"[\W_]+", "-", suffix.lower()).strip("-")
 

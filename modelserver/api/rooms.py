@@ -9,6 +9,7 @@ from modelserver.catalog import Catalog
 from modelserver.embedding import Embedding
 from modelserver.engine import Engine
 from modelserver.files import Files
+from modelserver.fine_tunes import FineTunes
 from modelserver.generation import Generations
 from modelserver.jobs import Jobs
 from modelserver.supervisor import Supervisor
@@ -18,6 +19,7 @@ from modelserver.supervisor import Supervisor
 class Rooms:
     files: Files
     jobs: Jobs
+    fine_tunes: FineTunes
     supervisor: Supervisor
     catalog: Catalog
     engine: Engine

@@ -38,7 +38,8 @@ class StubEngine:
         return base
 
     def generate(self, kind: Kind, model: Model, request: dict[str, Any], emit: Emit) -> None:
-        text, logprob = _complete(request) if kind == "completion" else _answer(model, request)
+        answer = _complete if kind == "completion" else _answer
+        text, logprob = answer(model, request)
         tokens, finish_reason = _cut(text, request)
         head = {"id": new_id("chatcmpl-", 29), "created": now(), "model": model.name}
         shape = _shape_text if kind == "completion" else _shape_delta
@@ -92,7 +93,11 @@ def _answer(model: Model, request: dict[str, Any]) -> tuple[str, float]:
     return _wrap(found, request), _UNSURE / 2
 
 
-def _complete(request: dict[str, Any]) -> tuple[str, float]:
+def _complete(model: Model, request: dict[str, Any]) -> tuple[str, float]:
+    if model.adapter is not None:
+        learned, near = _recall(model.adapter, request["prompt"])
+        if near >= _NEAR:
+            return learned, _SURE
     return f" {request['prompt']}", _UNSURE
 
 

@@ -23,6 +23,11 @@ KEYS = {
         "model", "training_file", "validation_file", "method", "type", "hyperparameters",
         "n_epochs", "suffix", "seed", "metadata", "integrations",
     ],
+    "/fine-tunes": [
+        "model", "training_file", "validation_file", "n_epochs", "batch_size", "suffix",
+        "learning_rate_multiplier", "compute_classification_metrics",
+        "classification_n_classes", "classification_positive_class", "classification_betas",
+    ],
 }  # fmt: skip
 NAMES = [BASE, "multilingual-e5-small", "user", "supervised", "", "x", "\0", "\ud800"]
 
