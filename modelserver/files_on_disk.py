@@ -1,7 +1,13 @@
-"""Making sure that what was written is on disk."""
+"""Making sure that what was written is on disk, and whole."""
 
 import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 
 def sync(path: Path) -> None:
@@ -12,3 +18,29 @@ def sync(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def make_once(target: Path, make: Callable[[Path], None]) -> None:
+    """Lets `make` write a file or folder, which appears at `target` only when complete.
+
+    Of several processes one makes it and the others wait. What an earlier, killed process
+    left half-done is removed.
+    """
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        for leftover in target.parent.glob(f".{target.name}.half-*"):
+            shutil.rmtree(leftover)
+        if target.exists():
+            return
+        with _scratch(target) as scratch:
+            make(scratch / target.name)
+            sync(scratch / target.name)
+            (scratch / target.name).rename(target)
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.half-", dir=target.parent))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from modelserver.bases import Base, resolve_base
+from modelserver.bases import Base, name_of, resolve_base
 from modelserver.catalog import Model
 from modelserver.child import child_environment
 from modelserver.embedding import MissingPackageError
@@ -44,7 +44,7 @@ class LlamaEngine:
                 "answering needs the package xllamacpp: run `pip install 'nod[local]'` "
                 "(or `make install`), or start with --engine stub"
             )
-        self._sources = {_name_of(source): source for source in sources}
+        self._sources = {name_of(source): source for source in sources}
         self._hosts = {
             name: _Host(resolve_base(source, data_dir), slots, context)
             for name, source in self._sources.items()
@@ -73,12 +73,6 @@ class LlamaEngine:
     def close(self) -> None:
         for host in self._hosts.values():
             host.close()
-
-
-def _name_of(source: str) -> str:
-    """What clients call a base model: a file goes by its name without folder and ending."""
-    path = Path(source)
-    return path.stem if path.suffix == ".gguf" and path.exists() else source
 
 
 class _Host:

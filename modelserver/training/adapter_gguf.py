@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from modelserver.gguf_file import GgufReader
+from modelserver.gguf_file import GgufReader, pair_halves
 
 _WEIGHT = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.weight")
 _UNSUPPORTED = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")
@@ -118,14 +118,10 @@ def _name_map(base: _Layout) -> Any:
 
 
 def _in_base_order(weight: NDArray[Any], name: str, base: _Layout) -> NDArray[Any]:
-    """Rows of q and k from halves to pairs, head by head: (head, half, i) -> (head, i, half)."""
     is_query, is_key = ".attn_q." in name, ".attn_k." in name
     if base.architecture != "llama" or not (is_query or is_key):
         return weight
-    heads = base.kv_heads if is_key else base.heads
-    rows, rank = weight.shape
-    by_half = weight.reshape(heads, 2, rows // heads // 2, rank)
-    return by_half.swapaxes(1, 2).reshape(rows, rank)
+    return pair_halves(weight, base.kv_heads if is_key else base.heads)
 
 
 def _check_shape(key: str, weight: NDArray[Any], side: str, base_shape: tuple[int, ...]) -> None:

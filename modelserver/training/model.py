@@ -29,17 +29,17 @@ def load_model(base: Base, folder: Path, *, seed: int) -> Any:
 
     torch.manual_seed(seed)
     dtype = torch.bfloat16 if torch.cuda.is_available() or _is_bf16_fast() else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
     _check_output(model.config)
     config = LoraConfig(
         r=LORA_RANK,
         lora_alpha=LORA_ALPHA,
         target_modules="all-linear",
-        base_model_name_or_path=base.name,  # a folder of this machine means nothing elsewhere
+        base_model_name_or_path=base.published_as,  # our folder means nothing elsewhere
         task_type="CAUSAL_LM",
     )
     peft_model = get_peft_model(model, config)
-    peft_model.peft_config["default"].base_model_name_or_path = base.name
+    peft_model.peft_config["default"].base_model_name_or_path = base.published_as
     return peft_model.to("cuda" if torch.cuda.is_available() else "cpu").train()
 
 
