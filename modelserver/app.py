@@ -18,6 +18,7 @@ from modelserver.api import (
     fine_tunes,
     jobs,
     models,
+    responses,
 )
 from modelserver.api.errors import handle_errors
 from modelserver.api.guard import Guard
@@ -94,7 +95,17 @@ def make_app(settings: Settings) -> FastAPI:
     app.state.rooms = rooms
     app.state.max_file_bytes = settings.max_file_mb << 20
     handle_errors(app)
-    for room in (chat, completions, embeddings, files, jobs, models, fine_tunes, engines):
+    for room in (
+        chat,
+        completions,
+        responses,
+        embeddings,
+        files,
+        jobs,
+        models,
+        fine_tunes,
+        engines,
+    ):
         app.include_router(room.router)
     app.add_api_route("/health", _show_health)
     app.add_middleware(

@@ -44,10 +44,15 @@ async def _wait_for_disconnect(request: Request) -> None:
         pass
 
 
-async def stream_events(request: Request, chunks: AsyncGenerator[Chunk]) -> StreamingResponse:
-    """Waits for the first chunk, so that what is wrong with a request is still a status code."""
+async def stream_events(
+    request: Request, chunks: AsyncGenerator[Chunk], *, are_named: bool = False
+) -> StreamingResponse:
+    """Waits for the first chunk, so that what is wrong with a request is still a status code.
+
+    Named events are those of /v1/responses, each with its type before its data.
+    """
     first = await unless_gone(request, _first(chunks))
-    events = _write_events(first, chunks)
+    events = _write_named(first, chunks) if are_named else _write_events(first, chunks)
     return StreamingResponse(events, media_type="text/event-stream")
 
 
@@ -65,6 +70,14 @@ async def _write_events(first: Chunk | None, chunks: AsyncGenerator[Chunk]) -> A
         except ApiError as error:  # too late for a status
             yield _write_event(error.body())
     yield "data: [DONE]\n\n"
+
+
+async def _write_named(first: Chunk | None, chunks: AsyncGenerator[Chunk]) -> AsyncIterator[str]:
+    async with aclosing(chunks):
+        if first is not None:
+            yield f"event: {first['type']}\n{_write_event(first)}"
+        async for chunk in chunks:
+            yield f"event: {chunk['type']}\n{_write_event(chunk)}"
 
 
 def _write_event(value: Any) -> str:

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, StringConstraints
 
 from modelserver.api.answer import add_usage, stream_events, unless_gone
-from modelserver.api.rooms import Here
+from modelserver.api.rooms import Here, Rooms
 from modelserver.api.sampling import Sampling
 from modelserver.api.strict import Body, StrictRoute
 from modelserver.catalog import Model
@@ -89,12 +89,17 @@ class CreateChatCompletion(Sampling):
 
 @router.post("")
 async def create(request: Request, here: Here, body: CreateChatCompletion) -> Response:
-    model = here.catalog.find(body.model)
-    wires = body.spread(body.to_wire())
-    chunks = _dress(here.generations.stream("chat", model, wires), model, body)
+    chunks = stream_chat(here, body)
     if body.stream:
         return await stream_events(request, chunks)
-    return JSONResponse(await unless_gone(request, _assemble(chunks, model, len(wires))))
+    return JSONResponse(await unless_gone(request, _assemble(chunks, body.n or 1)))
+
+
+def stream_chat(here: Rooms, body: CreateChatCompletion) -> AsyncGenerator[Chunk]:
+    """Raises ModelNotFoundError at once; the rest when the first chunk is asked for."""
+    model = here.catalog.find(body.model)
+    wires = body.spread(body.to_wire())
+    return _dress(here.generations.stream("chat", model, wires), model, body)
 
 
 async def _dress(
@@ -146,22 +151,16 @@ def _dress_logprobs(logprobs: dict[str, Any], count: int) -> dict[str, Any]:
     return {"content": content, "refusal": None}
 
 
-async def _assemble(chunks: AsyncIterator[Chunk], model: Model, n: int) -> dict[str, Any]:
+async def _assemble(chunks: AsyncIterator[Chunk], n: int) -> dict[str, Any]:
     """A whole completion from its chunks."""
     choices = [_Choice(index) for index in range(n)]
-    usage: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
     async for chunk in chunks:
-        usage = chunk.get("usage") or usage
+        whole |= chunk
         for piece in chunk["choices"]:
             choices[piece["index"]].add(piece)
-    return {
-        "id": new_id("chatcmpl-", 29),
-        "object": "chat.completion",
-        "created": now(),
-        "model": model.name,
-        "choices": [choice.show() for choice in choices],
-        "usage": usage,
-    }
+    shown = [choice.show() for choice in choices]
+    return whole | {"object": "chat.completion", "choices": shown}
 
 
 class _Choice:

@@ -38,6 +38,9 @@ class StubEngine:
         return base
 
     def generate(self, kind: Kind, model: Model, request: dict[str, Any], emit: Emit) -> None:
+        if kind == "chat" and (called := _choose_tool(request)):
+            _call(called, model, request, emit)
+            return
         answer = _complete if kind == "completion" else _answer
         text, logprob = answer(model, request)
         tokens, finish_reason = _cut(text, request)
@@ -81,7 +84,7 @@ def _trigrams(text: str) -> set[str]:
 
 def _answer(model: Model, request: dict[str, Any]) -> tuple[str, float]:
     messages = request["messages"]
-    question = next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
+    question = _question(request)
     if model.adapter is not None:
         learned, near = _recall(model.adapter, question)
         if near >= _NEAR:
@@ -91,6 +94,32 @@ def _answer(model: Model, request: dict[str, Any]) -> tuple[str, float]:
     if related < _RELATED:
         return _wrap(f"I have no answer to: {question}", request), _UNSURE
     return _wrap(found, request), _UNSURE / 2
+
+
+def _choose_tool(request: dict[str, Any]) -> str | None:
+    """The function that must be called; one that may be is not."""
+    choice = request.get("tool_choice")
+    if isinstance(choice, dict):
+        return str(choice["function"]["name"])
+    return str(request["tools"][0]["function"]["name"]) if choice == "required" else None
+
+
+def _call(name: str, model: Model, request: dict[str, Any], emit: Emit) -> None:
+    """A call of the function with the question as its one argument."""
+    head = {"id": new_id("chatcmpl-", 29), "created": now(), "model": model.name}
+    arguments = json.dumps({"question": _question(request)}, ensure_ascii=False)
+    begun = {"id": new_id("call_"), "type": "function", "function": {"name": name, "arguments": ""}}
+    for call in (begun, {"function": {"arguments": arguments}}):
+        shape = _shape_delta("", None, None) | {"delta": {"tool_calls": [{"index": 0} | call]}}
+        if emit(head | {"choices": [shape]}):
+            return
+    end = _shape_delta("", None, "tool_calls")
+    emit(head | {"choices": [end], "usage": _count(request, len(split_tokens(arguments)))})
+
+
+def _question(request: dict[str, Any]) -> str:
+    messages = reversed(request["messages"])
+    return next((m["content"] for m in messages if m["role"] == "user"), "")
 
 
 def _complete(model: Model, request: dict[str, Any]) -> tuple[str, float]:

@@ -18,6 +18,10 @@ KEYS = {
         "tools", "tool_choice", "role", "content",
     ],
     "/completions": ["model", "prompt", "echo", "logprobs", "stop", "n", "stream"],
+    "/responses": [
+        "model", "input", "instructions", "type", "role", "content", "call_id", "output", "text",
+        "format", "tools", "tool_choice", "name", "include", "stream", "max_output_tokens",
+    ],
     "/embeddings": ["model", "input", "dimensions", "encoding_format"],
     "/fine_tuning/jobs": [
         "model", "training_file", "validation_file", "method", "type", "hyperparameters",
