@@ -1,9 +1,7 @@
-"""The people who may enter: argon2 passwords, roles, and a door that tires of guesses."""
+"""The people who may enter: their names, argon2 passwords and roles."""
 
 import asyncio
 import secrets
-import time
-from collections import OrderedDict
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -14,11 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from store import AuditEntry, Database, Login, User, UserRole, utc_now
 
 MIN_PASSWORD = 8
-FREE_FAILURES = 5
-"""So many wrong passwords cost nothing; each further one doubles the wait."""
-MAX_WAIT_S = 900.0
-MAX_DOORS = 10_000
-"""Names and addresses that are remembered: the oldest are forgotten first."""
 
 _hasher = PasswordHasher()  # RFC 9106's low-memory choice: argon2id, 64 MiB, 3 passes
 
@@ -27,71 +20,8 @@ class UserError(ValueError):
     """The user cannot be made or changed so; the message says why."""
 
 
-class LoginError(Exception):
-    """The door stays shut.
-
-    `retry_after_s` says how long, when there were too many failures; none when it was a wrong
-    name or password (it is not said which).
-    """
-
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
-class Door:
-    """Checks names and passwords. Failures are counted by name and by address, in this process."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    async def enter(self, name: str, password: str, address: str) -> User:
-        """The user whose name and password these are; `address` is where the request came from.
-
-        Raises:
-            LoginError: wrong, disabled, or too many failures.
-        """
-        doors = (f"name {name.strip().casefold()}", f"address {address}")
-        self._refuse_hasty(doors)
-        async with self._database.read() as session:
-            user = await find_user(session, name)
-        known = user.password_hash if user is not None else None
-        is_right = await asyncio.to_thread(_verify, known, password)
-        if user is None or not is_right or user.disabled_at is not None:
-            self._count_failure(doors)
-            raise LoginError("Wrong name or password.")
-        for door in doors:
-            self._failures.pop(door, None)
-        if _hasher.check_needs_rehash(user.password_hash):
-            await self._rehash(user.id, password)
-        return user
-
-    def _refuse_hasty(self, doors: tuple[str, ...]) -> None:
-        wait_s = max(self._failures.get(door, (0, 0.0))[1] for door in doors) - time.monotonic()
-        if wait_s > 0:
-            raise LoginError(
-                f"Too many failures: try again in {wait_s:.0f} s.", retry_after_s=wait_s
-            )
-
-    def _count_failure(self, doors: tuple[str, ...]) -> None:
-        for door in doors:
-            count = self._failures.pop(door, (0, 0.0))[0] + 1
-            over = min(count - FREE_FAILURES, 20)
-            wait_s = min(MAX_WAIT_S, 2.0**over) if over > 0 else 0.0
-            self._failures[door] = (count, time.monotonic() + wait_s)
-        while len(self._failures) > MAX_DOORS:
-            self._failures.popitem(last=False)
-
-    async def _rehash(self, user_id: int, password: str) -> None:
-        fresh = await asyncio.to_thread(_hasher.hash, password)
-        async with self._database.write() as session:
-            user = await session.get(User, user_id)
-            if user is not None:
-                user.password_hash = fresh
-
-
-def _verify(known: str | None, password: str) -> bool:
+def verify(known: str | None, password: str) -> bool:
+    """Whether it is the password of a hash; takes as long for an unknown user's, which is none."""
     try:
         return _hasher.verify(known or _nobody(), password)
     except (VerificationError, InvalidHashError):
@@ -100,8 +30,18 @@ def _verify(known: str | None, password: str) -> bool:
 
 @cache
 def _nobody() -> str:
-    """What the password of an unknown user is checked against, to take as long as another."""
     return _hasher.hash(secrets.token_hex())
+
+
+async def renew_hash(database: Database, user: User, password: str) -> None:
+    """Hash the password anew where today's parameters are dearer than those of its hash."""
+    if not _hasher.check_needs_rehash(user.password_hash):
+        return
+    fresh = await asyncio.to_thread(_hasher.hash, password)
+    async with database.write() as session:
+        found = await session.get(User, user.id)
+        if found is not None:
+            found.password_hash = fresh
 
 
 async def find_user(session: AsyncSession, name: str) -> User | None:

@@ -1,21 +1,28 @@
 """What an operator switches while the program runs: mode, policy, schedule.
 
 Every process reads them from the store when it needs them, so that a switch takes effect on the
-next message everywhere; each change is logged with who and when.
+next message everywhere; each change is logged with who and when. What an older or newer version,
+or a hand, left there may mean nothing to this one: it counts as not set, and is told.
 """
 
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.people import AuditEntry, Setting
 
+log = structlog.get_logger(__name__)
+
 _M = TypeVar("_M", bound=StrEnum)
 _HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
+_told: set[str] = set()
+"""Lost switches that this process has already warned of."""
 
 
 class Mode(StrEnum):
@@ -67,10 +74,18 @@ class SwitchError(ValueError):
 
 
 async def read_switches(session: AsyncSession) -> Switches:
-    """The switches as they stand; one never set has its default."""
-    rows = (await session.scalars(select(Setting))).all()
-    known = {field.name for field in fields(Switches)}
-    return _parse({row.key: row.value for row in rows if row.key in known})
+    """The switches as they stand; one never set, or that means nothing here, has its default."""
+    switches, lost = await _read(session)
+    for problem in lost:
+        if problem not in _told:  # once, not with every message
+            _told.add(problem)
+            log.warning("switch_means_nothing", problem=problem)
+    return switches
+
+
+async def read_lost_switches(session: AsyncSession) -> list[str]:
+    """A sentence for each stored switch that means nothing to this version, and what holds."""
+    return (await _read(session))[1]
 
 
 async def set_switch(session: AsyncSession, key: str, value: Any, *, who: str) -> Switches:
@@ -80,49 +95,49 @@ async def set_switch(session: AsyncSession, key: str, value: Any, *, who: str) -
         SwitchError: the key or the value is not one we know.
     """
     before = await read_switches(session)
-    after = _parse({**asdict(before), key: value})
-    setting = await session.get(Setting, key) or Setting(key=key)
+    after = replace(before, **{key: _parse(key, value)})
+    setting = await session.get(Setting, key) or Setting(key=key, value=getattr(before, key))
+    detail = {"key": key, "from": setting.value, "to": getattr(after, key)}
     setting.value, setting.updated_by = getattr(after, key), who
     session.add(setting)
-    detail = {"key": key, "from": getattr(before, key), "to": getattr(after, key)}
     session.add(AuditEntry(who=who, action="set_switch", detail=detail))
     await session.flush()
     return after
 
 
-def _parse(values: dict[str, Any]) -> Switches:
+async def _read(session: AsyncSession) -> tuple[Switches, list[str]]:
+    """What holds, and what is wrong with what does not."""
     parsed: dict[str, Any] = {}
-    for key, value in values.items():
-        match key:
-            case "mode":
-                parsed[key] = _member(Mode, key, value)
-            case "policy":
-                parsed[key] = _member(Policy, key, value)
-            case "retrain_cron":
-                parsed[key] = _cron(str(value))
-            case "retrain_min_examples" | "retrain_runs_a_day":
-                parsed[key] = _count(key, value)
-            case "retrain_quiet_hours":
-                parsed[key] = _hours(key, str(value).strip())
-            case "canary_share":
-                parsed[key] = _share(key, value)
-            case _:
-                known = ", ".join(field.name for field in fields(Switches))
-                raise SwitchError(f"there is no switch {key!r}; there are {known}")
-    return Switches(**parsed)
+    lost: list[str] = []
+    for row in await session.scalars(select(Setting).where(Setting.key.in_(_PARSERS))):
+        try:
+            parsed[row.key] = _parse(row.key, row.value)
+        except SwitchError as error:
+            default = getattr(Switches(), row.key)
+            lost.append(f"{error}; until it is set again, {row.key} is {str(default)!r}")
+    return Switches(**parsed), lost
 
 
-def _member(kind: type[_M], key: str, value: Any) -> _M:
-    try:
-        return kind(value)
-    except ValueError:
-        raise SwitchError(f"{key}={value!r} is not one of {', '.join(kind)}") from None
+def _parse(key: str, value: Any) -> Any:
+    if key not in _PARSERS:
+        raise SwitchError(f"there is no switch {key!r}; there are {', '.join(_PARSERS)}")
+    return _PARSERS[key](key, value)
+
+
+def _member(kind: type[_M]) -> Callable[[str, Any], _M]:
+    def parse(key: str, value: Any) -> _M:
+        try:
+            return kind(value)
+        except ValueError:
+            raise SwitchError(f"{key}={value!r} is not one of {', '.join(kind)}") from None
+
+    return parse
 
 
 def _count(key: str, value: Any) -> int:
     try:
         count = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         count = -1
     if count < 0:
         raise SwitchError(f"{key}={value!r} is not a whole number of 0 or more")
@@ -132,22 +147,33 @@ def _count(key: str, value: Any) -> int:
 def _share(key: str, value: Any) -> float:
     try:
         share = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         share = -1.0
     if not 0 <= share <= 0.5:
         raise SwitchError(f"{key}={value!r} is not a share from 0 (off) to 0.5 (half)")
     return share
 
 
-def _hours(key: str, value: str) -> str:
-    if value and not _HOURS.fullmatch(value):
+def _hours(key: str, value: Any) -> str:
+    hours = str(value).strip()
+    if hours and not _HOURS.fullmatch(hours):
         raise SwitchError(f"{key}={value!r} is not two times of day, such as 08:00-20:00, or empty")
+    return hours
+
+
+def _cron(key: str, value: Any) -> str:
+    if not isinstance(value, str) or (value and len(value.split()) != 5):
+        raise SwitchError(f"{key}={value!r} does not have cron's five fields, such as '0 3 * * *'")
     return value
 
 
-def _cron(value: str) -> str:
-    if value and len(value.split()) != 5:
-        raise SwitchError(
-            f"retrain_cron={value!r} does not have cron's five fields, such as '0 3 * * *'"
-        )
-    return value
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
+    "mode": _member(Mode),
+    "policy": _member(Policy),
+    "retrain_cron": _cron,
+    "retrain_min_examples": _count,
+    "retrain_runs_a_day": _count,
+    "retrain_quiet_hours": _hours,
+    "canary_share": _share,
+}
+assert list(_PARSERS) == [field.name for field in fields(Switches)]

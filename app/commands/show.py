@@ -1,6 +1,7 @@
 """`nod status`: how Nod is doing, at a glance."""
 
 import typer
+from rich.markup import escape
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -9,7 +10,7 @@ from app.settings import Settings
 from app.terminal import run, screen, table
 from store import Chunk, Conversation, Document, ModelVersion, Reply, ReplyStatus, Stage, Turn
 from store import TurnState as State
-from store.switches import read_switches
+from store.switches import read_lost_switches, read_switches
 
 
 def status() -> None:
@@ -23,6 +24,7 @@ async def _status(settings: Settings) -> None:
 
     async with open_store(settings) as database, database.read() as session:
         switches = await read_switches(session)
+        lost = await read_lost_switches(session)
         live = await session.scalar(select(ModelVersion).where(ModelVersion.stage == Stage.live))
         active = await active_run(session)
         rows = {
@@ -45,6 +47,8 @@ async def _status(settings: Settings) -> None:
     for name, value in rows.items():
         shown.add_row(f"[dim]{name}[/]", value)
     screen.print(shown, highlight=False)
+    for problem in lost:
+        screen.print(f"[yellow]switch:[/] {escape(problem)}", soft_wrap=True, highlight=False)
 
 
 def _running(holder: Holder | None) -> str:

@@ -24,7 +24,7 @@ from store import (
     Switches,
     UserRole,
 )
-from store.switches import read_switches
+from store.switches import read_lost_switches, read_switches
 
 LOOK = Path(__file__).parent / "look"
 BASE = {"system": None, "light": False, "dark": True}
@@ -58,6 +58,7 @@ class Standing:
     """What the top of each page tells."""
 
     switches: Switches
+    lost_switches: list[str]
     live_model: str | None
     is_training: bool
     to_review: int
@@ -70,6 +71,7 @@ async def read_standing(visit: Visit) -> Standing:
     async with visit.database.read() as session:
         return Standing(
             switches=await read_switches(session),
+            lost_switches=await read_lost_switches(session),
             live_model=await session.scalar(
                 select(ModelVersion.model).where(ModelVersion.stage == Stage.live)
             ),
@@ -208,6 +210,9 @@ def _show_standing(visit: Visit, standing: Standing) -> None:
         link(standing.live_model or say("base model only"), "/models", "cut")
     with box(f"pill dot {kind}", role="status"):
         tag("span", say(words[standing.is_well]), "wide")
+    if standing.lost_switches:
+        with box("pill bad", role="alert"):
+            link(say("A switch is lost"), "/settings")
 
 
 def show_refusal(visit: Visit, needed: UserRole) -> None:

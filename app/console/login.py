@@ -15,11 +15,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import delete, select
 
 from app.console.words import Language, choose_language, translate
-from app.users import Door, LoginError
+from app.door import Door, LoginError, entered_from
 from bot.channels.web_guard import PLAIN_PAGE_POLICY, SECURITY_HEADERS
-from store import AuditEntry, Database, Login, User, utc_now
+from store import Database, Login, User, utc_now
 
 COOKIE = "nod_console"
+TOO_MANY = "Too many failures: try again in {n} s."
 STAY = timedelta(days=7)
 HOME = "/console/"
 PLAIN_HEADERS = {
@@ -65,7 +66,7 @@ def make_login_routes(database: Database) -> APIRouter:
             user = await door.enter(name, password, _ip(request))
         except LoginError as error:
             return _form(request, goal=goal, name=name, error=error)
-        token = await _begin(database, user)
+        token = await _begin(database, user, _ip(request))
         response = RedirectResponse(_inside(goal), 303, headers=PLAIN_HEADERS)
         # Lax: a link from a chat opens the queue. Every change needs a same-origin request too.
         response.set_cookie(
@@ -102,12 +103,12 @@ def make_login_routes(database: Database) -> APIRouter:
 PREFERENCES = {"language": ("en", "zh"), "colours": ("system", "light", "dark")}
 
 
-async def _begin(database: Database, user: User) -> str:
+async def _begin(database: Database, user: User, address: str) -> str:
     token = secrets.token_urlsafe(32)
     async with database.write() as session:
         await session.execute(delete(Login).where(Login.expires_at <= utc_now()))
         session.add(Login(token_sha256=_hash(token), user_id=user.id, expires_at=utc_now() + STAY))
-        session.add(AuditEntry(who=user.name, action="log_in"))
+        session.add(entered_from(user, address))
     return token
 
 
@@ -146,7 +147,11 @@ def _form_html(language: Language, goal: str, name: str, error: LoginError | Non
     def say(english: str) -> str:
         return escape(translate(language, english))
 
-    problem = f'<p class="problem" role="alert">{say(str(error))}</p>' if error else ""
+    problem = ""
+    if error is not None:
+        words = TOO_MANY if error.retry_after_s is not None else str(error)
+        said = say(words).format(n=round(error.retry_after_s or 0))
+        problem = f'<p class="problem" role="alert">{said}</p>'
     first = "" if name else " autofocus"
     second = " autofocus" if name else ""
     return f"""<!doctype html>

@@ -13,7 +13,7 @@ from app.console.pieces import box, field, heading, save_button, tag
 from app.console.visit import Desk, Visit
 from app.cron import read_cron
 from store import Mode, Policy, UserRole
-from store.switches import read_switches, set_switch
+from store.switches import read_lost_switches, read_switches, set_switch
 
 MODES = {
     Mode.auto: "Approved reply, tuned model when sure, else retrieval, else a person",
@@ -46,13 +46,17 @@ async def _show(visit: Visit) -> None:
 async def _show_switches(visit: Visit) -> None:
     page = box("stack")
 
-    async def read() -> dict[str, Any]:
+    async def read() -> tuple[dict[str, Any], list[str]]:
         async with visit.database.read() as session:
-            return asdict(await read_switches(session))
+            return asdict(await read_switches(session)), await read_lost_switches(session)
 
-    async def show(now: dict[str, Any]) -> None:
+    async def show(found: tuple[dict[str, Any], list[str]]) -> None:
+        now, lost = found
         page.clear()
         with page:
+            for problem in lost:
+                words = visit.say("Stored, but it means nothing here: {problem}", problem=problem)
+                tag("p", words, "problem")
             _choices(visit, "mode", visit.say("Where answers come from"), MODES, now, refresh)
             title = visit.say("What happens to an answer before the customer gets it")
             _choices(visit, "policy", title, POLICIES, now, refresh)

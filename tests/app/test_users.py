@@ -4,14 +4,11 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select
 
+from app.door import Door
 from app.users import (
-    FREE_FAILURES,
-    Door,
-    LoginError,
     UserError,
     add_user,
     ensure_owner,
-    get_user,
     link_telegram,
     set_disabled,
     set_password,
@@ -33,66 +30,9 @@ async def ada(database: Database) -> User:
     return await add_user(database, "Ada", PASSWORD, UserRole.owner, who="test")
 
 
-async def test_the_right_password_opens_whatever_the_case_of_the_name(
-    database: Database, ada: User
-) -> None:
-    user = await Door(database).enter(" ada ", PASSWORD, "1.2.3.4")
-    assert user.id == ada.id
-
-
 async def test_the_password_is_stored_as_argon2id_only(database: Database, ada: User) -> None:
     assert ada.password_hash.startswith("$argon2id$")
     assert PASSWORD not in ada.password_hash
-
-
-@pytest.mark.parametrize(("name", "password"), [("Ada", "wrong horse"), ("Bob", PASSWORD)])
-async def test_a_wrong_name_and_a_wrong_password_read_the_same(
-    database: Database, ada: User, name: str, password: str
-) -> None:
-    with pytest.raises(LoginError, match=r"^Wrong name or password\.$"):
-        await Door(database).enter(name, password, "1.2.3.4")
-
-
-async def test_guessing_is_slowed_down_even_for_the_right_password(
-    database: Database, ada: User
-) -> None:
-    door = Door(database)
-    for _ in range(FREE_FAILURES + 1):
-        with pytest.raises(LoginError, match="Wrong"):
-            await door.enter("Ada", "wrong horse", "1.2.3.4")
-    with pytest.raises(LoginError, match="Too many failures") as caught:
-        await door.enter("Ada", PASSWORD, "5.6.7.8")
-    assert caught.value.retry_after_s is not None
-
-
-async def test_an_address_that_tries_many_names_is_slowed_down(
-    database: Database, ada: User
-) -> None:
-    door = Door(database)
-    for number in range(FREE_FAILURES + 1):
-        with pytest.raises(LoginError, match="Wrong"):
-            await door.enter(f"guess{number}", "wrong horse", "1.2.3.4")
-    with pytest.raises(LoginError, match="Too many failures"):
-        await door.enter("Ada", PASSWORD, "1.2.3.4")
-    assert (await door.enter("Ada", PASSWORD, "5.6.7.8")).id == ada.id
-
-
-async def test_an_old_hash_is_renewed_at_login(database: Database, ada: User) -> None:
-    old = PasswordHasher(time_cost=2, memory_cost=64).hash(PASSWORD)
-    async with database.write() as session:
-        (await get_user(session, "ada")).password_hash = old
-    await Door(database).enter("ada", PASSWORD, "1.2.3.4")
-    async with database.read() as session:
-        assert (await get_user(session, "ada")).password_hash != old
-    await Door(database).enter("ada", PASSWORD, "1.2.3.4")
-
-
-async def test_a_disabled_user_stays_outside(database: Database, ada: User) -> None:
-    await add_user(database, "bob", PASSWORD, UserRole.reviewer, who="test")
-    async with database.write() as session:
-        await set_disabled(session, "bob", True, who="test")
-    with pytest.raises(LoginError):
-        await Door(database).enter("bob", PASSWORD, "1.2.3.4")
 
 
 async def test_a_new_password_ends_the_stays_in_the_console(database: Database, ada: User) -> None:
