@@ -24,7 +24,17 @@ from bot.channel import (
 from bot.claim import after, back_off_s, lease_from
 from bot.claimer import Claimer
 from bot.thumbs import RATED
-from store import ChunkKind, Conversation, Database, Reply, ReplyStatus, Way, utc_now
+from store import (
+    ChunkKind,
+    Conversation,
+    Database,
+    Reply,
+    ReplyStatus,
+    Review,
+    Verdict,
+    Way,
+    utc_now,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +92,9 @@ class Outbox(Claimer[Delivery]):
     async def _do(self, delivery: Delivery) -> None:
         """One attempt, and what comes of it."""
         reply, conversation = delivery
+        if reply.attempts > 1 and await self._is_rejected(reply):
+            await self._mark(reply, status=ReplyStatus.withdrawn)
+            return
         try:
             parts = await self._hand_over(reply, conversation)
         except PermanentDeliveryError as error:
@@ -100,6 +113,14 @@ class Outbox(Claimer[Delivery]):
                 reply, status=ReplyStatus.sent, sent_parts=parts, sent_at=now, error=None
             )
             self._on_sent(reply)
+
+    async def _is_rejected(self, reply: Reply) -> bool:
+        """Before another try: while the one before it was on its way, `decide` left it alone."""
+        rejected = select(Review.id).where(
+            Review.reply_id == reply.id, Review.verdict == Verdict.rejected
+        )
+        async with self._database.read() as session:
+            return await session.scalar(rejected) is not None
 
     async def _hand_over(self, reply: Reply, conversation: Conversation) -> list[str]:
         sent = list(reply.sent_parts)

@@ -7,7 +7,7 @@ review without its pairs and learns it then.
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.turns import append_reply_turn
@@ -70,8 +70,9 @@ async def decide(
 ) -> Review:
     """Record a verdict and let it take effect; the same verdict again changes nothing.
 
-    A held reply becomes ready, or is withdrawn when rejected; one that the customer has stays
-    what it was. An approved or edited reply is retrievable when this returns; a rejected one is
+    A held reply becomes ready, or is withdrawn when rejected. One that is ready and not yet on its
+    way is withdrawn when rejected, and goes out as edited; what the customer has stays what it
+    was. An approved or edited reply is retrievable when this returns; a rejected one is
     forgotten, and if it was an approved reply repeated word for word, so is that one.
 
     Args:
@@ -90,7 +91,7 @@ async def decide(
             raise NoSuchReplyError(f"there is no reply {reply_id}")
         # Always the conversation first, or two who wait for each other's rows wait for ever.
         conversation = await _lock(session, reply.conversation_id)
-        await session.refresh(reply)
+        await session.refresh(reply, with_for_update=True)  # the outbox claims it now, or never
         review = await session.scalar(select(Review).where(Review.reply_id == reply_id))
         if review is not None and not _is_same(review, verdict, text, reviewer):
             raise AlreadyReviewedError(review)
@@ -104,7 +105,7 @@ async def decide(
                 reviewer=reviewer,
             )
             session.add(review)
-            _take_effect(session, conversation, reply, review)
+            await _take_effect(session, conversation, reply, review)
         struck = await _strike_repeated(session, reply, review)
     for changed in (reply_id, *struck):
         await knowledge.learn(changed)
@@ -192,20 +193,34 @@ def _is_same(review: Review, verdict: Verdict, text: str | None, reviewer: str) 
     return review.verdict is verdict and review.reviewer == reviewer and same_text
 
 
-def _take_effect(
+async def _take_effect(
     session: AsyncSession, conversation: Conversation, reply: Reply, review: Review
 ) -> None:
     reply.needs_review = False
     detail = {"reply_id": reply.id, "verdict": review.verdict.value}
     session.add(AuditEntry(who=review.reviewer, action="review", detail=detail))
-    if reply.status is not ReplyStatus.held:
+    was_held = reply.status is ReplyStatus.held
+    if not was_held and reply.status is not ReplyStatus.ready:
         return
     if review.verdict is Verdict.rejected:
         reply.status = ReplyStatus.withdrawn
         conversation.wants_person_at = utc_now()  # the customer still waits for an answer
-        return
-    reply.text, reply.status, reply.due_at = review.text or reply.text, ReplyStatus.ready, utc_now()
-    append_reply_turn(session, conversation, reply)
+    elif was_held:
+        reply.text, reply.status = review.text or reply.text, ReplyStatus.ready
+        reply.due_at = utc_now()
+        append_reply_turn(session, conversation, reply)
+    if not was_held and not reply.sent_parts:
+        await _revise_turn(session, reply, review)
+
+
+async def _revise_turn(session: AsyncSession, reply: Reply, review: Review) -> None:
+    """Bring a turn of which the customer has nothing yet to what the verdict says."""
+    of_reply = Turn.reply_id == reply.id, Turn.conversation_id == reply.conversation_id
+    if review.verdict is Verdict.rejected:
+        await session.execute(delete(Turn).where(*of_reply))
+    elif review.verdict is Verdict.edited and review.text:
+        reply.text = review.text
+        await session.execute(update(Turn).where(*of_reply).values(text=review.text))
 
 
 async def _strike_repeated(session: AsyncSession, reply: Reply, review: Review) -> list[int]:

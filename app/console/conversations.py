@@ -67,7 +67,9 @@ async def _show_list(visit: Visit) -> None:
 def _listed(chosen: str, sought: str) -> Select[Any]:
     newest = (
         select(Turn.text)
-        .where(Turn.conversation_id == Conversation.id, Turn.seq == Conversation.last_seq)
+        .where(Turn.conversation_id == Conversation.id)
+        .order_by(Turn.seq.desc())
+        .limit(1)
         .scalar_subquery()
     )
     columns = (
