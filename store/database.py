@@ -8,13 +8,17 @@ Never await a model or a channel inside either: a session is held for millisecon
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from sqlalchemy import event, make_url
-from sqlalchemy.engine import Connection
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.engine import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from store.sqlite import Connection
 
 SQLITE_BUSY_TIMEOUT_S = 15
 
@@ -27,10 +31,9 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # Errors would show parameters, and these hold what customers wrote.
         self._engine = create_async_engine(
-            self.url, hide_parameters=True, **_engine_options(self.is_sqlite)
+            self.url, hide_parameters=True, **_engine_options(self.url)
         )
         if self.is_sqlite:
-            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
         self._read = async_sessionmaker(self._engine, expire_on_commit=False)
         self._write = async_sessionmaker(
@@ -58,23 +61,32 @@ class Database:
         await self._engine.dispose()
 
 
-def _engine_options(is_sqlite: bool) -> dict[str, Any]:
-    if is_sqlite:
-        return {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT_S}, "pool_size": 8}
+def _engine_options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        # The one used last knows its statements best. None beyond: a connection is a thread.
+        pool = {"pool_size": 16, "max_overflow": 0, "pool_use_lifo": True}
+        connect = partial(_open_sqlite, url.database or "")
+        return {"async_creator": lambda: Connection(connect), **pool}
     return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True}
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN is deferred, ours is chosen below
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing in WAL mode
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+def _open_sqlite(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path,
+        timeout=SQLITE_BUSY_TIMEOUT_S,
+        isolation_level=None,  # the driver's own BEGIN is deferred, ours is chosen below
+        check_same_thread=False,  # its thread is Connection's business
+        cached_statements=500,
+    )
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing in WAL mode
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(connection: SyncConnection) -> None:
     # A deferred transaction that turns into a writer fails at once when another one writes;
     # an immediate one waits its turn.
     writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    driver = cast(Connection, connection.connection.driver_connection)
+    driver.begin("BEGIN IMMEDIATE" if writes else "BEGIN")
