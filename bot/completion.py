@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
-from openai import APIStatusError, AsyncOpenAI, BadRequestError, OpenAIError
-from openai.types.chat import ChatCompletionChunk
+from openai import APIStatusError, AsyncOpenAI, AsyncStream, BadRequestError, OpenAIError
 
 from bot.prompt import Chat
 from store import Mask
@@ -51,21 +50,26 @@ class Completion:
     _logprobs: list[float] = field(default_factory=list)
     _is_cut: bool = False
 
-    def take(self, chunk: ChatCompletionChunk) -> bool:
-        """Add what a chunk brings; whether the text has grown."""
-        if chunk.usage:
-            self.prompt_tokens = chunk.usage.prompt_tokens
-            self.completion_tokens = chunk.usage.completion_tokens
-        if not chunk.choices:
+    def take(self, chunk: Any) -> bool:
+        """Add what a chunk brings; whether the text has grown.
+
+        Raises:
+            LookupError, TypeError, AttributeError: this is no chunk of a chat completion.
+        """
+        if usage := chunk.get("usage"):
+            self.prompt_tokens = usage.get("prompt_tokens")
+            self.completion_tokens = usage.get("completion_tokens")
+        if not chunk.get("choices"):
             return False
-        choice = chunk.choices[0]
-        if choice.logprobs and choice.logprobs.content:
-            self._logprobs += [token.logprob for token in choice.logprobs.content]
-        self._is_cut = choice.finish_reason == "length"
-        if not choice.delta.content:
+        choice = chunk["choices"][0]
+        if logprobs := choice.get("logprobs"):
+            self._logprobs += [token["logprob"] for token in logprobs.get("content") or ()]
+        self._is_cut = choice.get("finish_reason") == "length"
+        addition = (choice.get("delta") or {}).get("content")
+        if not addition:
             return False
         self.first_token_at = self.first_token_at or time.perf_counter()
-        self.text += choice.delta.content
+        self.text += addition
         return True
 
     def end(self) -> None:
@@ -104,35 +108,44 @@ async def complete(
         raise kind(f"{model}: {error.status_code} {_first_line(error.message)}") from error
     except (OpenAIError, httpx2.HTTPError, ValueError) as error:
         raise ModelAwayError(f"{model}: {_first_line(str(error))}") from error
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ModelAwayError(f"{model} sent what is no chunk of a chat completion") from error
     completion.end()
     if not completion.text:
         raise ModelAwayError(f"{model} answered nothing")
     return completion
 
 
-async def _stream(
-    client: AsyncOpenAI, model: str, prompt: Chat, mask: Mask
-) -> AsyncIterator[ChatCompletionChunk]:
-    """The chunks; without the extras where the provider does not take them.
+async def _stream(client: AsyncOpenAI, model: str, prompt: Chat, mask: Mask) -> AsyncIterator[Any]:
+    """The chunks as JSON; without the extras where the provider does not take them.
 
     Some models refuse log-probabilities, a temperature or `max_tokens` with a 400.
     """
-    extras: dict[str, Any] = {
+    asked: dict[str, Any] = {"model": model, "messages": prompt, "stream": True}
+    extras = {
         "temperature": mask.temperature,
         "max_tokens": mask.max_tokens,
         "logprobs": True,
         "stream_options": {"include_usage": True},
     }
-    asked: dict[str, Any] = {"model": model, "messages": prompt, "stream": True}
     try:
-        stream = await client.chat.completions.create(**asked, **extras)
+        stream = await _post(client, asked | extras)
     except BadRequestError:
-        stream = await client.chat.completions.create(
-            **asked, max_completion_tokens=mask.max_tokens
-        )
+        stream = await _post(client, asked | {"max_completion_tokens": mask.max_tokens})
     async with stream:
         async for chunk in stream:
             yield chunk
+
+
+async def _post(client: AsyncOpenAI, body: dict[str, Any]) -> AsyncStream[object]:
+    """The client's own way round its types: building them is most of what a token costs."""
+    return await client.post(
+        "/chat/completions",
+        cast_to=object,
+        body=body,
+        stream=True,
+        stream_cls=AsyncStream[object],
+    )
 
 
 def _first_line(message: str) -> str:
