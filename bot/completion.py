@@ -143,6 +143,7 @@ async def _post(client: AsyncOpenAI, body: dict[str, Any]) -> AsyncStream[object
         "/chat/completions",
         cast_to=object,
         body=body,
+        options={"security": {"bearer_auth": True}},
         stream=True,
         stream_cls=AsyncStream[object],
     )
