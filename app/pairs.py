@@ -31,6 +31,7 @@ from store import (
     Way,
     conversation_id,
 )
+from store.text import clean_values
 
 MAX_BYTES = 64 << 20
 BATCH = 200
@@ -171,7 +172,7 @@ def _read_csv(path: Path, text: str) -> Iterable[tuple[int, Any]]:
 
 def _check(path: Path, line: int, row: Any) -> Pair:
     try:
-        return Pair.model_validate(row)
+        return Pair.model_validate(clean_values(row))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(map(str, problem["loc"])) or "the line"

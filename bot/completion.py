@@ -11,6 +11,7 @@ from openai import APIStatusError, AsyncOpenAI, AsyncStream, BadRequestError, Op
 
 from bot.prompt import Chat
 from store import Mask
+from store.text import clean_text
 
 OnText = Callable[[str], Awaitable[None]]
 """Is given the whole text so far, each time that it grows."""
@@ -73,7 +74,7 @@ class Completion:
         return True
 
     def end(self) -> None:
-        self.text = self.text.strip() + ("…" if self._is_cut else "")
+        self.text = clean_text(self.text).strip() + ("…" if self._is_cut else "")
         if self._logprobs:
             self.mean_logprob = sum(self._logprobs) / len(self._logprobs)
 
@@ -100,7 +101,7 @@ async def complete(
         async with asyncio.timeout(timeout_s):
             async for chunk in _stream(client, model, prompt, mask):
                 if completion.take(chunk) and on_text:
-                    await on_text(completion.text.strip())
+                    await on_text(clean_text(completion.text.strip()))
     except TimeoutError:
         raise ModelAwayError(f"{model} took longer than {timeout_s:g} s") from None
     except APIStatusError as error:

@@ -10,6 +10,7 @@ from bot.message import Message
 from bot.phrases import Phrase
 from bot.turns import append_reply_turn, append_turn, lock_conversation
 from store import Conversation, Database, Reply, ReplyStatus, Role, Turn, TurnState, Way
+from store.text import clean_text
 
 MAX_TEXT_CHARS = 8_000
 """A longer message is refused politely, and its first 8,000 characters are kept."""
@@ -43,7 +44,7 @@ class Inbox:
         text, `/start`, `/help`, and `/reset`, which puts aside what was said. While a person has
         taken the conversation over, messages are stored and nothing else happens.
         """
-        message = replace(message, text=message.text.replace("\0", ""))  # PostgreSQL keeps no NUL
+        message = replace(message, text=clean_text(message.text))
         async with self._database.write() as session:
             conversation = await lock_conversation(
                 session, message.channel, message.address, message.customer_name

@@ -26,6 +26,7 @@ from store import (
     Way,
     utc_now,
 )
+from store.text import clean_text
 
 
 class ReviewError(ValueError):
@@ -100,8 +101,8 @@ async def decide(
                 reply_id=reply_id,
                 verdict=verdict,
                 text=None if verdict is Verdict.rejected else text or reply.text,
-                phrasings=[phrasing.strip() for phrasing in phrasings if phrasing.strip()],
-                reason=reason[:500],
+                phrasings=list(filter(None, (clean_text(each).strip() for each in phrasings))),
+                reason=clean_text(reason)[:500],
                 reviewer=reviewer,
             )
             session.add(review)
@@ -156,7 +157,8 @@ async def answer_as_person(
         NoSuchConversationError: there is no such conversation.
         ReviewError: the text is empty.
     """
-    if not text.strip():
+    text = clean_text(text).strip()
+    if not text:
         raise ReviewError("the reply has no text")
     async with database.write() as session:
         conversation = await _lock(session, conversation_id)
@@ -165,7 +167,7 @@ async def answer_as_person(
         reply = Reply(
             conversation_id=conversation_id,
             turn_id=await _newest_question(session, conversation_id),
-            text=text.strip(),
+            text=text,
             status=ReplyStatus.ready,
             way=Way.person,
             reason=f"person: {who}",
@@ -179,7 +181,7 @@ async def answer_as_person(
 
 
 def _checked_text(verdict: Verdict, text: str | None) -> str | None:
-    text = (text or "").strip() or None
+    text = clean_text(text or "").strip() or None
     if verdict is Verdict.edited and text is None:
         raise ReviewError("an edited reply needs its new text")
     if verdict is not Verdict.edited and text is not None:

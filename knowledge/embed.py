@@ -10,6 +10,7 @@ import openai
 from numpy.typing import NDArray
 
 from knowledge.errors import EmbeddingAwayError
+from store.text import clean_text
 
 Vectors = NDArray[np.float32]
 """One embedding of length 1 a row: (texts, dimensions)."""
@@ -103,7 +104,7 @@ class Embedder:
         return np.concatenate([await self._embed(client, batch) for batch in batches])
 
     def _prefixed(self, side: Side, text: str) -> str:
-        return self._prefixes[side] + text[:MAX_CHARACTERS]
+        return self._prefixes[side] + clean_text(text[:MAX_CHARACTERS])
 
     async def _embed(self, client: openai.AsyncOpenAI, texts: list[str]) -> Vectors:
         try:

@@ -8,6 +8,7 @@ Never await a model or a channel inside either: a session is held for millisecon
 """
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from store.sqlite import Connection
+from store.text import clean_values
 
 SQLITE_BUSY_TIMEOUT_S = 15
 
@@ -31,7 +33,13 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # Errors would show parameters, and these hold what customers wrote.
         self._engine = create_async_engine(
-            self.url, hide_parameters=True, **_engine_options(self.url)
+            self.url,
+            hide_parameters=True,
+            json_serializer=_as_json,
+            **_engine_options(self.url),
+        )
+        event.listen(
+            self._engine.sync_engine, "before_cursor_execute", _clean_parameters, retval=True
         )
         if self.is_sqlite:
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
@@ -82,6 +90,17 @@ def _open_sqlite(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing in WAL mode
     connection.execute("PRAGMA foreign_keys=ON")
     return connection
+
+
+def _clean_parameters(
+    _connection: SyncConnection, _cursor: object, statement: str, parameters: Any, *_: object
+) -> tuple[str, Any]:
+    """Whatever is stored or looked for: PostgreSQL refuses a NUL, UTF-8 half a surrogate pair."""
+    return statement, clean_values(parameters)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(clean_values(value))
 
 
 def _begin_sqlite(connection: SyncConnection) -> None:

@@ -14,6 +14,7 @@ from knowledge.reading.pdf import blocks_of_pdf
 from knowledge.reading.table import pieces_of_csv, pieces_of_excel
 from knowledge.reading.text import blocks_of_text, decode
 from knowledge.reading.word import blocks_of_word
+from store.text import clean_text
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_UNPACKED = 4
@@ -56,18 +57,13 @@ def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
         raise UnreadableDocumentError("there is no text in the file")
     kept = [
         Piece(
-            _storable(each.text),
-            _storable(each.heading),
-            each.question and _storable(each.question),
+            clean_text(each.text),
+            clean_text(each.heading),
+            each.question and clean_text(each.question),
         )
         for each in pieces
     ]
-    return Content(_storable(title or path.stem)[:500], kept)
-
-
-def _storable(text: str) -> str:
-    """No database keeps a NUL or half a surrogate pair; damaged PDFs have both."""
-    return text.replace("\0", "").encode(errors="replace").decode()
+    return Content(clean_text(title or path.stem)[:500], kept)
 
 
 def _read(path: Path) -> tuple[str | None, list[Piece]]:

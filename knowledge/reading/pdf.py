@@ -9,6 +9,7 @@ from pypdf.errors import DependencyError, PyPdfError
 from knowledge.block import Block
 from knowledge.errors import UnreadableDocumentError
 from knowledge.reading.text import blocks_of_text
+from store.text import clean_text
 
 # A line that goes on in the next one: both ends are letters, or one is a comma.
 _WRAPPED = re.compile(r"(?<=[^\s.!?:。！？：])\n(?=[^\s\d•\-–*])")
@@ -50,5 +51,5 @@ def blocks_of_pdf(path: Path) -> tuple[str | None, list[Block]]:
 
 def _unwrap(text: str) -> str:
     """Lines put back together that only the width of the page had parted."""
-    text = _HYPHENATED.sub("", text.replace("\x00", ""))
+    text = _HYPHENATED.sub("", clean_text(text))
     return _CJK_WRAPPED.sub("", _WRAPPED.sub(" ", text))

@@ -13,7 +13,7 @@ from pypdf import PdfReader, PdfWriter
 from reportlab.pdfgen.canvas import Canvas
 
 from knowledge import UnreadableDocumentError
-from knowledge.reading import _storable, read_file
+from knowledge.reading import read_file
 from knowledge.reading.html import blocks_of_html
 from knowledge.reading.markdown import blocks_of_markdown
 from knowledge.reading.table import pieces_of_csv
@@ -199,4 +199,3 @@ def test_what_no_database_keeps_is_left_out_of_the_text(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     path.write_text("Beds are firm. " * 20_000 + "Sofas\0 are soft.")
     assert read_file(path).pieces[-1].text.endswith("Sofas are soft.")
-    assert _storable("half a pair: \ud83d") == "half a pair: ?"
