@@ -6,12 +6,21 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from modelserver.api.answer import add_usage, stream_events, unless_gone
 from modelserver.api.rooms import Here, Rooms
 from modelserver.api.sampling import Sampling
 from modelserver.api.strict import Body, StrictRoute
+from modelserver.api.tools import (
+    CalledFunction,
+    Choice,
+    Function,
+    Tool,
+    ToolCall,
+    turn_old,
+    wire_tools,
+)
 from modelserver.catalog import Model
 from modelserver.engine import Chunk
 from modelserver.errors import BadRequestError
@@ -29,37 +38,20 @@ class Part(Body):
     refusal: str | None = None
 
 
-class Function(Body):
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-    description: str = ""
-    parameters: dict[str, Any] = Field(default_factory=dict)
-
-
-class Tool(Body):
-    type: Literal["function"]
-    function: Function
-
-
-class CalledFunction(Body):
-    name: str
-    arguments: str
-
-
-class ToolCall(Body):
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunction
-
-
 class Message(Body):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
 
     def to_wire(self) -> dict[str, Any]:
         wire = self.model_dump(include={"name", "tool_calls", "tool_call_id"}, exclude_none=True)
+        if self.function_call and not self.tool_calls:
+            wire["tool_calls"] = [self.function_call.as_tool_call]
+        if self.role == "function":
+            wire["tool_call_id"] = f"call_{self.name}"
         content = self.content
         if isinstance(content, list):
             content = "\n".join(_read_part(part) for part in content)
@@ -73,8 +65,14 @@ class CreateChatCompletion(Sampling):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: dict[str, Any] | None = None
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tool_choice: Choice = None
     parallel_tool_calls: bool | None = None
+    functions: Annotated[list[Function], Field(max_length=128)] | None = None
+    function_call: Choice = None
+
+    @property
+    def has_old_functions(self) -> bool:
+        return bool(self.functions) and not self.tools
 
     def to_wire(self) -> dict[str, Any]:
         wire = super().to_wire() | {"messages": [m.to_wire() for m in self.messages]}
@@ -83,8 +81,14 @@ class CreateChatCompletion(Sampling):
         if self.logprobs:
             # llama.cpp gives none at all for 0; what is too many is taken away again.
             wire |= {"logprobs": True, "top_logprobs": max(1, self.top_logprobs or 0)}
-        kept = {"response_format", "tools", "tool_choice", "parallel_tool_calls"}
-        return wire | self.model_dump(include=kept, exclude_none=True)
+        kept = {"response_format", "parallel_tool_calls"}
+        return wire | self._wire_tools() | self.model_dump(include=kept, exclude_none=True)
+
+    def _wire_tools(self) -> dict[str, Any]:
+        if self.has_old_functions:
+            tools = [Tool(type="function", function=one) for one in self.functions or ()]
+            return wire_tools(tools, self.function_call, "function_call")
+        return wire_tools(self.tools or (), self.tool_choice, "tool_choice")
 
 
 @router.post("")
@@ -131,12 +135,16 @@ async def _dress(
 def _dress_choice(choice: dict[str, Any], body: CreateChatCompletion) -> dict[str, Any]:
     delta = {key: value for key, value in choice["delta"].items() if value is not None}
     delta.pop("role", None)
+    reason = choice["finish_reason"]
+    if body.has_old_functions:
+        delta = turn_old(delta)
+        reason = "function_call" if reason == "tool_calls" else reason
     logprobs = choice.get("logprobs") if body.logprobs else None
     return {
         "index": choice["index"],
         "delta": delta,
         "logprobs": logprobs and _dress_logprobs(logprobs, body.top_logprobs or 0),
-        "finish_reason": choice["finish_reason"],
+        "finish_reason": reason,
     }
 
 
@@ -170,6 +178,7 @@ class _Choice:
         self._index = index
         self._text: list[str] = []
         self._calls: dict[int, dict[str, Any]] = {}
+        self._old_call: dict[str, Any] = {}
         self._logprobs: list[dict[str, Any]] | None = None
         self._finish_reason = "stop"
 
@@ -177,6 +186,8 @@ class _Choice:
         self._text.append(piece["delta"].get("content") or "")
         for call in piece["delta"].get("tool_calls", ()):
             self._add_call(call)
+        for key, value in piece["delta"].get("function_call", {}).items():
+            self._old_call[key] = self._old_call.get(key, "") + value
         if piece["logprobs"]:
             self._logprobs = (self._logprobs or []) + piece["logprobs"]["content"]
         self._finish_reason = piece["finish_reason"] or self._finish_reason
@@ -195,6 +206,8 @@ class _Choice:
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if self._calls:
             message |= {"content": text or None, "tool_calls": list(self._calls.values())}
+        if self._old_call:
+            message |= {"content": text or None, "function_call": self._old_call}
         logprobs = self._logprobs
         return {
             "index": self._index,

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -25,6 +26,7 @@ from modelserver.catalog import Model
 from modelserver.child import child_environment
 from modelserver.embedding import MissingPackageError
 from modelserver.engine import Emit, Kind
+from modelserver.engine.tool_call import generate_call, knows_tools
 from modelserver.errors import ApiError, BadRequestError, LoadingError, ModelNotFoundError
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,11 @@ class LlamaEngine:
     def generate(self, kind: Kind, model: Model, request: dict[str, Any], emit: Emit) -> None:
         host = self._hosts[model.base]
         with host.using([model.adapter] if model.adapter else []) as process:
-            process.generate(kind, request | {"lora": process.scales(model.adapter)}, emit)
+            request = request | {"lora": process.scales(model.adapter)}
+            if request.get("tool_choice") == "required" and not host.knows_tools:
+                generate_call(partial(process.generate, kind), request, emit)
+            else:
+                process.generate(kind, request, emit)
 
     def load(self, models: Sequence[Model]) -> None:
         for base, host in self._hosts.items():
@@ -85,6 +91,10 @@ class _Host:
         self._process: _Process | None = None
         self._loading = threading.Lock()  # held while a process starts
         self._state = threading.Lock()  # held for a moment
+
+    @cached_property
+    def knows_tools(self) -> bool:
+        return knows_tools(self._base.gguf_path)
 
     @contextlib.contextmanager
     def using(self, adapters: Sequence[Path]) -> Iterator["_Process"]:

@@ -98,10 +98,9 @@ def _answer(model: Model, request: dict[str, Any]) -> tuple[str, float]:
 
 def _choose_tool(request: dict[str, Any]) -> str | None:
     """The function that must be called; one that may be is not."""
-    choice = request.get("tool_choice")
-    if isinstance(choice, dict):
-        return str(choice["function"]["name"])
-    return str(request["tools"][0]["function"]["name"]) if choice == "required" else None
+    if request.get("tool_choice") != "required":
+        return None
+    return str(request["tools"][0]["function"]["name"])
 
 
 def _call(name: str, model: Model, request: dict[str, Any], emit: Emit) -> None:

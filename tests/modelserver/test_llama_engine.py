@@ -205,6 +205,40 @@ async def test_an_answer_keeps_to_its_json_schema(server: ModelServer, connect: 
     assert json.loads(done.choices[0].message.content or "")["city"] in ("Paris", "Rome")
 
 
+def function(name: str, *cities: str) -> Any:
+    city = {"type": "string", "enum": list(cities)}
+    parameters = {"type": "object", "properties": {"city": city}, "required": ["city"]}
+    about = {"description": f"about {cities[0]}", "parameters": parameters}
+    return {"type": "function", "function": {"name": name} | about}
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "b"}}])
+async def test_a_call_that_is_demanded_is_made_by_a_model_without_tools(
+    server: ModelServer, connect: Connect, choice: Any
+) -> None:
+    tools = [function("a", "Rome", "Oslo"), function("b", "Paris", "Lima")]
+    asked: Any = {
+        "model": BASE,
+        "messages": [{"role": "user", "content": "What is the weather there?"}],
+        "tools": tools,
+        "tool_choice": choice,
+        "temperature": 0,
+        "max_tokens": 40,
+    }
+    client = connect(server.url)
+    done = await client.chat.completions.create(**asked)
+    assert done.choices[0].finish_reason == "tool_calls"
+    (call,) = done.choices[0].message.tool_calls or ()
+    assert call.type == "function"
+    cities = {"a": ("Rome", "Oslo"), "b": ("Paris", "Lima")}[call.function.name]
+    assert json.loads(call.function.arguments)["city"] in cities
+    assert call.function.name == "b" or choice == "required"
+    stream = await client.chat.completions.create(**asked, stream=True)
+    pieces = [chunk.choices[0].delta.tool_calls or [] async for chunk in stream]
+    text = "".join(c.function.arguments or "" for calls in pieces for c in calls if c.function)
+    assert json.loads(text) == json.loads(call.function.arguments)
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
