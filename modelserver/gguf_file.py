@@ -1,6 +1,5 @@
 """GGUF files: reading them quickly, and rewriting slow quantisations as Q8_0."""
 
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ from numpy.typing import NDArray
 # llama.cpp has no repacked fast path for these: on CPU a prompt is read about 40 % slower
 # than with Q8_0, while Q8_0 of the dequantised weights loses nothing that matters.
 SLOW_QUANTIZATIONS = {Quantization.Q4_1, Quantization.Q5_0, Quantization.Q5_1}
-
-_METADATA_BYTES = 256 << 20  # no vocabulary is as large; the rest of a file is weights
-_TEXT = int(gguf.GGUFValueType.STRING).to_bytes(4, "little")
 
 FILE_TYPE_Q8_0 = 7  # llama.cpp's LLAMA_FTYPE_MOSTLY_Q8_0
 
@@ -45,18 +41,6 @@ class GgufReader(gguf.GGUFReader):
         """Whether most of the weights are in a quantisation that llama.cpp reads slowly."""
         slow = sum(t.n_elements for t in self.tensors if t.tensor_type in SLOW_QUANTIZATIONS)
         return bool(slow * 2 > sum(t.n_elements for t in self.tensors))
-
-
-def find_text(path: Path, key: str) -> str | None:
-    """One text of a file's metadata, in a millisecond: the reader takes a second to see all."""
-    written = len(key).to_bytes(8, "little") + key.encode() + _TEXT
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        at = data.find(written, 0, _METADATA_BYTES)
-        if at < 0:
-            return None
-        start = at + len(written) + 8
-        size = int.from_bytes(data[start - 8 : start], "little")
-        return data[start : start + size].decode("utf-8", "replace")
 
 
 def requantize(source: GgufReader, target: Path) -> None:

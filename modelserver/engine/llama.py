@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -26,7 +26,7 @@ from modelserver.catalog import Model
 from modelserver.child import child_environment
 from modelserver.embedding import MissingPackageError
 from modelserver.engine import Emit, Kind
-from modelserver.engine.tool_call import generate_call, knows_tools
+from modelserver.engine.tool_call import generate_call
 from modelserver.errors import ApiError, BadRequestError, LoadingError, ModelNotFoundError
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class LlamaEngine:
         host = self._hosts[model.base]
         with host.using([model.adapter] if model.adapter else []) as process:
             request = request | {"lora": process.scales(model.adapter)}
-            if request.get("tool_choice") == "required" and not host.knows_tools:
+            if request.get("tool_choice") == "required":
                 generate_call(partial(process.generate, kind), request, emit)
             else:
                 process.generate(kind, request, emit)
@@ -91,10 +91,6 @@ class _Host:
         self._process: _Process | None = None
         self._loading = threading.Lock()  # held while a process starts
         self._state = threading.Lock()  # held for a moment
-
-    @cached_property
-    def knows_tools(self) -> bool:
-        return knows_tools(self._base.gguf_path)
 
     @contextlib.contextmanager
     def using(self, adapters: Sequence[Path]) -> Iterator["_Process"]:

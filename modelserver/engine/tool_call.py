@@ -1,28 +1,21 @@
 """A function call that a request demands, made certain.
 
-Where a model's chat template knows no tools, llama.cpp leaves them out of the prompt without a
-word. Such a model is told of the function in plain text, and writes the arguments under a grammar
-that lets nothing else through.
+llama.cpp takes such a demand for a wish: it reads one named function as "auto", enforces
+"required" for a few chat templates alone, and leaves tools out where a template knows none. So
+the model is told of the function in plain text, whatever its template, and writes the arguments
+under a grammar that lets nothing else through.
 """
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from modelserver.engine import Chunk, Emit
-from modelserver.gguf_file import find_text
 from modelserver.ids import new_id
 
 Generate = Callable[[dict[str, Any], Emit], None]
 
-_TEMPLATES = ("tokenizer.chat_template", "tokenizer.chat_template.tool_use")
 _NAME_TOKENS = 64
-
-
-def knows_tools(gguf_path: Path) -> bool:
-    """Whether the model's chat template has a place for tools."""
-    return any("tools" in (find_text(gguf_path, key) or "") for key in _TEMPLATES)
 
 
 def generate_call(generate: Generate, request: dict[str, Any], emit: Emit) -> None:

@@ -213,7 +213,7 @@ def function(name: str, *cities: str) -> Any:
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "b"}}])
-async def test_a_call_that_is_demanded_is_made_by_a_model_without_tools(
+async def test_a_call_that_is_demanded_is_made(
     server: ModelServer, connect: Connect, choice: Any
 ) -> None:
     tools = [function("a", "Rome", "Oslo"), function("b", "Paris", "Lima")]

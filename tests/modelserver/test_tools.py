@@ -1,14 +1,11 @@
 """Functions that a model may or must call, in today's form and in the older one."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, BadRequestError
 
-from modelserver.gguf_file import find_text
-from tests.modelserver.tiny_gguf import TEMPLATE, write_tiny_gguf
 from tests.modelserver.training_jobs import BASE
 
 FUNCTIONS: list[Any] = [{"name": name, "parameters": {"type": "object"}} for name in ("one", "two")]
@@ -75,10 +72,3 @@ async def test_a_call_that_cannot_be_is_refused(
     with pytest.raises(BadRequestError) as refused:
         await client.chat.completions.create(**ASK | change)
     assert refused.value.param == param
-
-
-def test_a_template_is_read_from_a_model_file(tmp_path: Path) -> None:
-    path = write_tiny_gguf(tmp_path / "tiny.gguf")
-    assert find_text(path, "tokenizer.chat_template") == TEMPLATE
-    assert find_text(path, "tokenizer.chat_template.tool_use") is None
-    assert find_text(path, "general.name") == "tiny"
