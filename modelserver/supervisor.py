@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from modelserver.catalog import Model, insert_model
+from modelserver.classification import read_task
 from modelserver.database import Database
 from modelserver.engine import Engine
 from modelserver.files import RESULTS, Files, insert_file
@@ -86,19 +87,11 @@ class Supervisor:
         )
 
     def _check(self, job: sqlite3.Row) -> None:
-        # There was no such limit in 2023.
-        fewest = MIN_EXAMPLES if job["fine_tune"] is None else 1
-        for param, at_least in (("training_file", fewest), ("validation_file", 1)):
-            file_id = job[param]
-            if file_id is None:
-                continue
-            try:
-                check_file(self._files.path(file_id), job["method"], at_least=at_least)
-            except (TrainingFileError, FileNotFoundError) as error:
-                reason = error if isinstance(error, TrainingFileError) else "it was deleted"
-                message = f"{param} {file_id}: {reason}"
-                self._fail(job, message, code=f"invalid_{param}", param=param)
-                return
+        if fault := self._find_fault(job):
+            param, reason = fault
+            message = f"{param} {job[param]}: {reason}"
+            self._fail(job, message, code=f"invalid_{param}", param=param)
+            return
         with self._database.transaction() as db:
             done = db.execute(
                 "UPDATE jobs SET status = 'queued' WHERE id = ? AND status = 'validating_files'",
@@ -106,6 +99,24 @@ class Supervisor:
             )
             if done.rowcount:
                 tell(db, job["id"], "Files validated, moving job to queued state")
+
+    def _find_fault(self, job: sqlite3.Row) -> tuple[str, str] | None:
+        """Which file can't be trained on, and why."""
+        # In 2023 there was no such limit.
+        fewest = MIN_EXAMPLES if job["fine_tune"] is None else 1
+        asked = json.loads(job["fine_tune"] or "{}")
+        try:
+            for param, at_least in (("training_file", fewest), ("validation_file", 1)):
+                if job[param] is not None:
+                    check_file(self._files.path(job[param]), job["method"], at_least=at_least)
+            if asked:
+                paths = (job["training_file"], job["validation_file"])
+                read_task(asked, *map(self._files.path, paths))
+        except FileNotFoundError:
+            return param, "it was deleted"
+        except TrainingFileError as error:
+            return param, str(error)
+        return None
 
     def _train(self, job: sqlite3.Row) -> None:
         if not self._mark_running(job):
@@ -172,6 +183,7 @@ class Supervisor:
             "seed": job["seed"],
             "training_file": str(self._files.path(job["training_file"])),
             "validation_file": str(self._files.path(validation)) if validation else None,
+            "classification": json.loads(job["fine_tune"] or "null") or None,
         }
         part = folder / "job.json.part"
         part.write_text(json.dumps(order, indent=2))

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 
@@ -54,7 +55,7 @@ def main() -> None:
         channel.write(failed="llama.cpp can't load it; the lines before this one say why")
         return
     channel.write(ready=True)
-    _serve(server, channel, order["slots"])
+    _serve(server, channel, order)
 
 
 def _load(order: dict[str, Any]) -> Any:
@@ -86,9 +87,9 @@ def _list_adapter(path: str) -> Any:
     return adapter
 
 
-def _serve(server: Any, channel: _Channel, slots: int) -> None:
+def _serve(server: Any, channel: _Channel, order: dict[str, Any]) -> None:
     stopped: dict[int, threading.Event] = {}
-    with ThreadPoolExecutor(slots) as threads:
+    with ThreadPoolExecutor(order["slots"]) as threads:
         while (message := channel.read()) is not None:
             number = message["id"]
             if message.get("stop"):
@@ -96,12 +97,16 @@ def _serve(server: Any, channel: _Channel, slots: int) -> None:
                     stopped[number].set()
                 continue
             stopped[number] = threading.Event()
-            threads.submit(_answer, server, channel, message, stopped)
+            threads.submit(_answer, server, channel, message, stopped, order["model"])
         os._exit(0)  # nobody listens any more: what is being answered needs no end
 
 
 def _answer(
-    server: Any, channel: _Channel, message: dict[str, Any], stopped: dict[int, threading.Event]
+    server: Any,
+    channel: _Channel,
+    message: dict[str, Any],
+    stopped: dict[int, threading.Event],
+    model: str,
 ) -> None:
     number, is_stopped = message["id"], stopped[message["id"]]
     handle = server.handle_chat_completions
@@ -117,6 +122,8 @@ def _answer(
         return is_stopped.is_set() or bool(complaints)
 
     try:
+        if message["request"].get("prompt") == "":
+            message["request"]["prompt"] = _start_of_text(model)
         handle(message["request"], take)
     except ValueError as error:
         complaints.append({"message": str(error), "code": 400})
@@ -127,6 +134,23 @@ def _answer(
         channel.write(id=number, error=complaint["message"], status=complaint.get("code", 500))
         return
     channel.write(id=number, end=True)
+
+
+@cache
+def _start_of_text(model: str) -> str:
+    """Stands for an empty prompt, which llama.cpp answers with nothing; training puts it there too.
+
+    A model that begins each prompt with a token of its own needs none.
+    """
+    from modelserver.gguf_file import GgufReader
+
+    reader = GgufReader(model)  # takes seconds, and is seldom needed
+    prefix = "tokenizer.ggml."
+    number = reader.value(prefix + "bos_token_id", reader.value(prefix + "eos_token_id"))
+    if reader.value(prefix + "add_bos_token") or number is None:
+        return "" if number is not None else "\n"
+    field = reader.fields[prefix + "tokens"]
+    return bytes(field.parts[field.data[number]]).decode()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ def train(folder: Path, delay_s: float) -> int:
     """One step and one checkpoint an epoch; goes on after the last checkpoint there is."""
     order = json.loads((folder / "job.json").read_text())
     lessons = _read_lessons(Path(order["training_file"]))
+    classified = _classify(order, lessons) if order["classification"] else {}
     n_epochs = _choose(order, "n_epochs", 3)
     chosen = {
         "n_epochs": n_epochs,
@@ -31,7 +32,8 @@ def train(folder: Path, delay_s: float) -> int:
     for epoch in range(_last_epoch(folder) + 1, n_epochs + 1):
         time.sleep(delay_s)
         path = _save(folder, epoch, lessons)
-        metrics = _measure(epoch, has_validation=bool(order["validation_file"]))
+        metrics = _measure(epoch, lessons, has_validation=bool(order["validation_file"]))
+        metrics |= classified
         _tell(folder, type="metrics", step=epoch, epoch=epoch, **metrics)
         _tell(folder, type="checkpoint", step=epoch, epoch=epoch, path=str(path), metrics=metrics)
         if is_stopped:
@@ -100,12 +102,45 @@ def _save(folder: Path, epoch: int, lessons: dict[str, str]) -> Path:
     return path
 
 
-def _measure(epoch: int, *, has_validation: bool) -> dict[str, float]:
+def _measure(epoch: int, lessons: dict[str, str], *, has_validation: bool) -> dict[str, float]:
     loss = 2 / epoch
-    metrics = {"train_loss": loss, "train_mean_token_accuracy": 1 - loss / 4}
+    metrics = {
+        "train_loss": loss,
+        "train_mean_token_accuracy": 1 - loss / 4,
+        "train_sequence_accuracy": 1 - loss / 2,
+        "elapsed_tokens": epoch * _count_tokens(lessons),
+        "elapsed_examples": epoch * len(lessons),
+    }
     if has_validation:
-        metrics |= {"valid_loss": loss * 1.1, "valid_mean_token_accuracy": 1 - loss / 3.5}
+        metrics |= {
+            "valid_loss": loss * 1.1,
+            "valid_mean_token_accuracy": 1 - loss / 3.5,
+            "valid_sequence_accuracy": 1 - loss / 2,
+        }
     return metrics
+
+
+def _count_tokens(lessons: dict[str, str]) -> int:
+    return sum(len(text.split()) for lesson in lessons.items() for text in lesson)
+
+
+def _classify(order: dict[str, Any], lessons: dict[str, str]) -> dict[str, float]:
+    """A class is as likely as the nearest question of that class is near: for all epochs alike."""
+    import numpy as np
+
+    from modelserver.classification import measure, read_measured, read_task
+    from modelserver.engine.stub import similarity
+
+    files = [Path(order[f"{side}_file"]) for side in ("training", "validation")]
+    task = read_task(order["classification"], *files)
+    asked = read_measured(files[1], task)
+
+    def score(prompt: str, label: str) -> float:
+        known = (one for one, answer in lessons.items() if answer == label)
+        return max((similarity(prompt, one) for one in known), default=0.0)
+
+    scores = [[score(prompt, label) for label in task.classes] for prompt, _ in asked]
+    return measure(task, [place for _, place in asked], np.array(scores))
 
 
 def _tell(folder: Path, **what: Any) -> None:

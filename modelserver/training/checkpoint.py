@@ -31,6 +31,9 @@ class State:
     epoch: int
     batch: int
     trained_tokens: int
+    seen_tokens: int = 0
+    seen_examples: int = 0
+    """Both with repeats."""
 
 
 def save_checkpoint(

@@ -17,17 +17,30 @@ class Measured:
     loss: torch.Tensor
     hits: int
     count: int
+    wholes: int = 0
+    """Sequences of which every trained token was the likeliest."""
+    sequences: int = 0
 
     def __add__(self, other: "Measured") -> "Measured":
         """The sums of both, without the gradients."""
         loss = self.loss.detach().cpu() + other.loss.detach().cpu()
-        return Measured(loss, self.hits + other.hits, self.count + other.count)
+        return Measured(
+            loss,
+            self.hits + other.hits,
+            self.count + other.count,
+            self.wholes + other.wholes,
+            self.sequences + other.sequences,
+        )
 
 
 def sft(model: Any, pack: Pack) -> Measured:
     """Cross-entropy of the trained tokens; `hits` are those that were the likeliest."""
     logprobs, is_likeliest = trained_logprobs(model, pack)
-    return Measured(-logprobs.sum(), int(is_likeliest.sum()), len(logprobs))
+    rows = pack.rows.to(logprobs.device)
+    misses = torch.zeros(pack.row_count, device=rows.device)
+    misses.index_add_(0, rows, (~is_likeliest).float())
+    wholes = int((misses == 0).sum())
+    return Measured(-logprobs.sum(), int(is_likeliest.sum()), len(logprobs), wholes, pack.row_count)
 
 
 def dpo(model: Any, pack: Pack, beta: float) -> Measured:
@@ -36,16 +49,17 @@ def dpo(model: Any, pack: Pack, beta: float) -> Measured:
     Rows come in twos, chosen then rejected. The reference is the same model with its adapter
     switched off, so no second model is kept. `hits` are pairs whose chosen answer gained more.
     """
-    policy = _sequence_logprobs(model, pack)
+    policy = sequence_logprobs(model, pack)
     with torch.no_grad(), model.disable_adapter():
-        reference = _sequence_logprobs(model, pack)
+        reference = sequence_logprobs(model, pack)
     gain = policy - reference
     margin = gain[0::2] - gain[1::2]
     loss = -functional.logsigmoid(beta * margin)
     return Measured(loss.sum(), int((margin > 0).sum()), len(margin))
 
 
-def _sequence_logprobs(model: Any, pack: Pack) -> torch.Tensor:
+def sequence_logprobs(model: Any, pack: Pack) -> torch.Tensor:
+    """(rows,) the log-probability of all that is trained of each sequence."""
     logprobs, _ = trained_logprobs(model, pack)
     sums = torch.zeros(pack.row_count, device=logprobs.device)
     return sums.index_add(0, pack.rows.to(logprobs.device), logprobs)

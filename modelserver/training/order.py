@@ -30,6 +30,8 @@ class Order:
     seed: int
     training_file: Path
     validation_file: Path | None
+    classification: dict[str, Any] | None = None
+    """What /v1/fine-tunes asked to be measured, see `classification`."""
 
     @classmethod
     def read(cls, folder: Path) -> "Order":
@@ -45,6 +47,7 @@ class Order:
             seed=told["seed"],
             training_file=Path(told["training_file"]),
             validation_file=Path(validation) if validation else None,
+            classification=told.get("classification"),
         )
 
     def tell(self, **what: Any) -> None:

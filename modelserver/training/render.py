@@ -29,7 +29,9 @@ class Rendered:
 def render_example(tokenizer: Any, example: dict[str, Any]) -> Rendered:
     """A supervised line: {"messages": [...]} or {"prompt": ..., "completion": ...}."""
     if "prompt" in example:
-        return _render_pieces(tokenizer, _completion_pieces(tokenizer, example))
+        return _render_pieces(
+            tokenizer, _completion_pieces(tokenizer, example), _opening(tokenizer)
+        )
     messages = [_plain(message) for message in example["messages"]]
     weights = [message.get("weight") for message in example["messages"]]
     return _render_pieces(tokenizer, _chat_pieces(tokenizer, messages, weights, example))
@@ -47,8 +49,16 @@ def render_pair(tokenizer: Any, example: dict[str, Any]) -> tuple[Rendered, Rend
 
 
 def _completion_pieces(tokenizer: Any, example: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    yield example["prompt"], False
+    # An empty prompt asks for any text: something has to stand before what the model writes.
+    start = tokenizer.bos_token or tokenizer.eos_token or "\n"
+    yield example["prompt"] or (start if not _opening(tokenizer) else ""), False
     yield example["completion"] + (tokenizer.eos_token or ""), True
+
+
+def _opening(tokenizer: Any) -> list[int]:
+    """What llama.cpp puts before a bare prompt: the token that begins a text, if any."""
+    ids = tokenizer("")["input_ids"]
+    return [tokenizer.bos_token_id] if tokenizer.bos_token_id in ids[:1] else []
 
 
 def _chat_pieces(
@@ -80,9 +90,11 @@ def _chat_pieces(
         done = len(whole)
 
 
-def _render_pieces(tokenizer: Any, pieces: Iterator[tuple[str, bool]]) -> Rendered:
-    ids: list[int] = []
-    is_trained: list[bool] = []
+def _render_pieces(
+    tokenizer: Any, pieces: Iterator[tuple[str, bool]], opening: Sequence[int] = ()
+) -> Rendered:
+    ids = list(opening)
+    is_trained = [False] * len(ids)
     for text, trained in pieces:
         piece = tokenizer(text, add_special_tokens=False)["input_ids"]
         ids += piece

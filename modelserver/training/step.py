@@ -52,10 +52,13 @@ def _check_loss(loss: torch.Tensor) -> None:
 
 def mean(measured: Measured, side: str) -> dict[str, float]:
     count = max(1, measured.count)
-    return {
+    means = {
         f"{side}_loss": float(measured.loss.detach()) / count,
         f"{side}_mean_token_accuracy": measured.hits / count,
     }
+    if measured.sequences:
+        means[f"{side}_sequence_accuracy"] = measured.wholes / measured.sequences
+    return means
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ import torch
 
 from modelserver.bases import Base, resolve_base
 from modelserver.training.checkpoint import State, load_newest, save_checkpoint
+from modelserver.training.classify import Classifier, read_classifier
 from modelserver.training.course import Corpora, Course, plan_course, write_corpora
 from modelserver.training.model import load_model, load_tokenizer
 from modelserver.training.order import Order
@@ -55,6 +56,7 @@ class _Job:
     order: Order
     base: Base
     corpora: Corpora
+    classifier: Classifier | None
     course: Course
     model: Any
     optimizer: torch.optim.Optimizer
@@ -74,6 +76,7 @@ def _prepare(order: Order) -> _Job:
         order=order,
         base=base,
         corpora=corpora,
+        classifier=read_classifier(order, tokenizer, base.context_length),
         course=course,
         model=model,
         optimizer=torch.optim.AdamW(trained, lr=course.recipe.learning_rate, weight_decay=0.0),
@@ -91,6 +94,7 @@ def _train_epoch(
         is_last = state.batch == len(batches)
         if is_last:
             metrics |= validate(job.course, job.model, job.corpora.validation)
+            metrics |= job.classifier.measure(job.model) if job.classifier else {}
         job.order.tell(type="metrics", step=state.step, epoch=state.epoch + 1, **metrics)
         if is_last:
             return replace(state, epoch=state.epoch + 1, batch=0), metrics
@@ -105,14 +109,18 @@ def _train_batch(job: _Job, state: State, indexes: Any) -> tuple[State, dict[str
     packs = list(make_packs(corpus, indexes, together=together))
     rate = rate_at(state.step, job.course.total_steps, job.course.recipe.learning_rate)
     measured = take_step(job.course, job.model, job.optimizer, packs, rate)
-    speed = sum(pack.token_count for pack in packs) / (time.perf_counter() - started_at)
+    tokens = sum(pack.token_count for pack in packs)
+    speed = tokens / (time.perf_counter() - started_at)
     state = replace(
         state,
         step=state.step + 1,
         batch=state.batch + 1,
         trained_tokens=state.trained_tokens + sum(len(pack.targets) for pack in packs),
+        seen_tokens=state.seen_tokens + tokens,
+        seen_examples=state.seen_examples + len(indexes) // together,
     )
-    return state, {**mean(measured, "train"), "tokens_per_s": speed}
+    elapsed = {"elapsed_tokens": state.seen_tokens, "elapsed_examples": state.seen_examples}
+    return state, {**mean(measured, "train"), **elapsed, "tokens_per_s": speed}
 
 
 def _watch_for_stop() -> Callable[[], bool]:

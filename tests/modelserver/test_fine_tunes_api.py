@@ -1,5 +1,7 @@
 """/v1/fine-tunes over plain HTTP: the shapes of 2023, and the same job as today's API shows it."""
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -113,6 +115,55 @@ async def test_a_deleted_job_is_gone_and_its_model_stays(
     answer = http.post("/completions", json=asked).json()
     assert answer["choices"][0]["text"] == f" {PAIRS[4][1]}\n"
     assert http.delete(f"/models/{model}").json()["deleted"]
+
+
+async def test_classes_are_measured_on_the_validation_file(
+    client: AsyncOpenAI, http: httpx2.Client
+) -> None:
+    sports = {" hockey\n": "the puck on the ice", " baseball\n": "a bat and a home run"}
+    training, validation = (
+        "\n".join(
+            json.dumps({"prompt": f"{words} {about} ->", "completion": label})
+            for words in beginnings
+            for label, about in sports.items()
+        )
+        for beginnings in (["I love", "Look at"], ["Look! There is", "I saw"])
+    )
+    order = {
+        "model": BASE,
+        "training_file": await upload(client, training.encode()),
+        "validation_file": await upload(client, validation.encode()),
+        "compute_classification_metrics": True,
+        "classification_positive_class": " hockey\n",
+        "classification_betas": [0.5],
+        "n_epochs": 2,
+    }
+    job_id = http.post("/fine-tunes", json=order).json()["id"]
+    follow(http, job_id)
+    done = http.get(f"/fine-tunes/{job_id}").json()
+    assert done["hyperparams"]["classification_positive_class"] == " hockey\n"
+    content = http.get(f"/files/{done['result_files'][0]['id']}/content").text
+    rows = list(csv.DictReader(io.StringIO(content)))
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert list(rows[0])[6:] == [
+        "validation_loss",
+        "validation_sequence_accuracy",
+        "validation_token_accuracy",
+        "classification/accuracy",
+        "classification/precision",
+        "classification/recall",
+        "classification/auroc",
+        "classification/auprc",
+        "classification/f1.0",
+        "classification/f0.5",
+    ]
+    assert float(rows[-1]["classification/auroc"]) == 1
+    assert float(rows[-1]["classification/accuracy"]) == 1
+
+    wrong = order | {"classification_positive_class": "hockey"}
+    job_id = http.post("/fine-tunes", json=wrong).json()["id"]
+    assert "'hockey' is no completion" in follow(http, job_id)[-1]["message"]
+    assert http.get(f"/fine-tunes/{job_id}").json()["status"] == "failed"
 
 
 @pytest.mark.parametrize(

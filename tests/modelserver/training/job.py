@@ -39,6 +39,7 @@ def write_job(
     *,
     method: str = "supervised",
     validates: bool = False,
+    classification: dict[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> Path:
     """JOB_DIR with its order; the base and its training folder are shared below `data_dir`."""
@@ -57,6 +58,7 @@ def write_job(
         "seed": 7,
         "training_file": str(training),
         "validation_file": str(training) if validates else None,
+        "classification": classification,
     }
     (folder / "job.json").write_text(json.dumps(order))
     return folder

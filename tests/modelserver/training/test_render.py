@@ -111,3 +111,18 @@ def test_all_of_the_text_is_kept_and_in_order(tokenizer, exchanges: list[tuple[s
     assert trained_text(tokenizer, rendered) == "".join(
         f"{answer}<|im_end|>\n" for _, answer in exchanges
     )
+
+
+def test_of_a_prompt_and_its_completion_only_the_completion_is_trained(tokenizer) -> None:
+    line = {"prompt": "Is it soft? ->", "completion": " Very soft.\n"}
+    rendered = render_example(tokenizer, line)
+    assert trained_text(tokenizer, rendered) == " Very soft.\n" + tokenizer.eos_token
+    served = tokenizer(line["prompt"])["input_ids"]
+    assert rendered.ids[: len(served)] == served
+    assert rendered.is_trained.index(True) == len(served)
+
+
+def test_an_empty_prompt_leaves_something_to_write_from(tokenizer) -> None:
+    rendered = render_example(tokenizer, {"prompt": "", "completion": "Very soft."})
+    assert rendered.is_trained.index(True) == 1
+    assert trained_text(tokenizer, rendered) == "Very soft." + tokenizer.eos_token
