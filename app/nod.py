@@ -203,6 +203,7 @@ def _options(settings: Settings) -> _Options:
     from finetune.dataset import Recipe
     from finetune.gate import GateOptions
     from finetune.retrain import RetrainOptions
+    from finetune.trial import TrialOptions
 
     budget = Budget(context_tokens=settings.context_tokens, history_tokens=settings.history_tokens)
     return _Options(
@@ -214,8 +215,10 @@ def _options(settings: Settings) -> _Options:
         ),
         retrain=RetrainOptions(
             recipe=Recipe(holdout_share=settings.holdout_share, budget=budget),
-            gate=GateOptions(
-                min_items=settings.gate_min_items, confidence=settings.gate_confidence
+            trial=TrialOptions(
+                gate=GateOptions(
+                    min_items=settings.gate_min_items, confidence=settings.gate_confidence
+                ),
             ),
         ),
     )

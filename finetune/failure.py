@@ -2,16 +2,26 @@
 
 import random
 from dataclasses import dataclass
+from typing import Literal
 
 import openai
+
+from bot.answer import NoAnswerYetError
+from finetune.evaluate import ModelVersionAwayError
 
 CLOSED = (
     "OpenAI closes self-serve fine-tuning, wholly from 6 January 2027. Train on your own machine "
     "instead: leave NOD_TRAINER_BASE_URL and NOD_MODEL_BASE_URL empty, or point them at a model "
     "server. The dataset is kept."
 )
+DARK = "The provider trains this base model no more, or not yet: set NOD_BASE_MODEL to another."
 _TRANSIENT = (408, 409, 425, 429)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
+_OUT_OF_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "daily_rate_limit_exceeded")
+_DARK_WORDS = ("deprecated", "shut down", "not available for fine-tuning", "cannot be fine-tuned")
+
+Refusal = Literal["closed", "quota"]
+"""Why a provider will not train for us: for good, or until the account is mended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,22 +30,32 @@ class Failure:
 
     reason: str
     is_transient: bool
+    is_away: bool = False
+    """A model does not answer (yet): one that loads is waited for longer."""
+    refusal: Refusal | None = None
     retry_after_s: float | None = None
     """What the provider asked for."""
 
 
 def judge(error: Exception) -> Failure:
     """Read an error of the provider, or of anything else that a step met."""
+    if isinstance(error, ModelVersionAwayError | NoAnswerYetError):
+        return Failure(reason=str(error), is_transient=True, is_away=True)
     if not isinstance(error, openai.APIStatusError):
         return Failure(reason=f"{type(error).__name__}: {error}", is_transient=True)
+    message = error.message.lower()
     reason = f"the provider says {error.status_code}: {error.message}"
-    if error.status_code == 403 or "fine-tuning is no longer available" in error.message.lower():
-        return Failure(reason=f"{reason}. {CLOSED}", is_transient=False)
+    if error.status_code == 403 or "fine-tuning is no longer available" in message:
+        return Failure(reason=f"{reason}. {CLOSED}", is_transient=False, refusal="closed")
     if error.status_code == 401:
         way_out = "Set NOD_TRAINER_API_KEY (or NOD_MODEL_API_KEY) to a valid key."
         return Failure(reason=f"{reason}. {way_out}", is_transient=False)
-    if error.code == "insufficient_quota":
-        return Failure(reason=f"{reason}. The dataset is kept.", is_transient=False)
+    if error.code in _OUT_OF_QUOTA:
+        return Failure(
+            reason=f"{reason}. The dataset is kept.", is_transient=False, refusal="quota"
+        )
+    if error.code == "model_not_found" or any(word in message for word in _DARK_WORDS):
+        return Failure(reason=f"{reason}. {DARK} The dataset is kept.", is_transient=False)
     return Failure(
         reason=reason,
         is_transient=error.status_code in _TRANSIENT or error.status_code >= 500,
@@ -44,13 +64,10 @@ def judge(error: Exception) -> Failure:
 
 
 def wait_s(attempt: int, retry_after_s: float | None = None) -> float:
-    """How long to wait after the `attempt`-th failure (from 1): doubling, with jitter.
-
-    Eight failures in a row take about four minutes, which is what a model needs to load.
-    """
+    """How long to wait after the `attempt`-th failure (from 1): doubling, with jitter."""
     if retry_after_s is not None:
         return retry_after_s + random.uniform(0, 1)
-    longest = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
+    longest = min(_FIRST_WAIT_S * 2 ** min(attempt - 1, 30), _LONGEST_WAIT_S)
     return random.uniform(longest / 2, longest)
 
 

@@ -1,21 +1,28 @@
 """The gate: is the candidate better than what is live?
 
-Both answered the same questions, so their scores are compared question by question. The mean of the
-differences gets an interval by the bootstrap (scipy.stats.bootstrap, bias-corrected), drawn over
-conversations: several questions of one conversation are not independent. The candidate passes when
-the whole interval of chrF lies above zero and its answers are no less similar to the approved ones.
+Both answered the same questions, so their scores are compared question by question, and the mean
+of the differences gets an interval. The candidate passes when
+
+- the whole interval of chrF lies above zero;
+- no other measure loses more than is allowed: meaning, exact facts, refusals where one is right,
+  length, language;
+- no protected slice (a tag, a channel, a language) got worse beyond doubt;
+- a judge, where there is one, does not prefer what is live beyond doubt.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-from scipy.stats import bootstrap
+from finetune.interval import Interval, paired_interval
 
-RESAMPLES = 9_999
-SEED = 20_260_601  # one set of answers has one verdict
+_WORDS = {
+    "similarity": "similar in meaning to the approved replies",
+    "facts": "exact in numbers and names",
+    "refusal": "right about when to refuse",
+    "length": "near in length to the approved replies",
+    "language": "faithful to the customer's script",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +32,20 @@ class GateOptions:
     min_items: int = 8
     """With fewer conversations in the hold-out a person decides."""
     confidence: float = 0.95
-    similarity_tolerance: float = 0.01
-    """So much less mean similarity (cosine) counts as no worse."""
+    losses: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "similarity": 0.01,
+            "facts": 0.02,
+            "refusal": 0.02,
+            "length": 0.1,
+            "language": 0.01,
+        }
+    )
+    """By measure, how much less of its mean counts as no worse."""
+    protected: tuple[str, ...] = ("*",)
+    """Slices that may not regress; `*` stands for every one."""
+    slice_items: int = 5
+    """Slices of fewer conversations say too little."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +53,25 @@ class Compared:
     """The scores of both ways of serving on one question."""
 
     conversation_id: str
-    live_chrf: float
-    candidate_chrf: float
-    live_similarity: float
-    candidate_similarity: float
+    live: Mapping[str, float | None]
+    candidate: Mapping[str, float | None]
+    slices: frozenset[str] = frozenset()
+    preference: float | None = None
+    """A judge's: 1 for the candidate, -1 for what is live, 0 for a tie."""
+
+    def gain(self, measure: str) -> float | None:
+        before, after = self.live.get(measure), self.candidate.get(measure)
+        return None if before is None or after is None else after - before
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean difference, candidate minus live, and its confidence interval."""
+class Finding:
+    """What one measure, slice or judge says."""
 
-    mean: float
-    low: float
-    high: float
+    name: str
+    passes: bool
+    reason: str
+    gain: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +82,7 @@ class Decision:
     asks_person: bool
     reasons: list[str]
     conversations: int
-    chrf: Interval | None = None
-    similarity: Interval | None = None
+    findings: list[Finding] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,7 +90,7 @@ class Decision:
 
 def decide(compared: Sequence[Compared], options: GateOptions) -> Decision:
     """Weigh candidate against live; too few conversations ask a person."""
-    conversations = len({item.conversation_id for item in compared})
+    conversations = len({item.conversation_id for item in compared if "chrf" in item.live})
     if conversations < options.min_items:
         return Decision(
             promote=False,
@@ -77,56 +101,81 @@ def decide(compared: Sequence[Compared], options: GateOptions) -> Decision:
             ],
             conversations=conversations,
         )
-    chrf = _interval(compared, "chrf", options.confidence)
-    similarity = _interval(compared, "similarity", options.confidence)
-    is_better = chrf.low > 0
-    is_as_similar = similarity.mean >= -options.similarity_tolerance
+    findings = [
+        _weigh_chrf(compared, options),
+        *_weigh_losses(compared, options),
+        *_weigh_slices(compared, options),
+        *_weigh_preference(compared, options),
+    ]
     return Decision(
-        promote=is_better and is_as_similar,
+        promote=all(finding.passes for finding in findings),
         asks_person=False,
-        reasons=[
-            _say_chrf(chrf, is_better, options.confidence, conversations),
-            _say_similarity(similarity, is_as_similar, options.similarity_tolerance),
-        ],
+        # What speaks against it first; then why it was thought better.
+        reasons=[each.reason for each in sorted(findings, key=lambda each: each.passes)],
         conversations=conversations,
-        chrf=chrf,
-        similarity=similarity,
+        findings=findings,
     )
 
 
-def _interval(compared: Sequence[Compared], score: str, confidence: float) -> Interval:
-    by_conversation = defaultdict(list)
-    for item in compared:
-        gain = getattr(item, f"candidate_{score}") - getattr(item, f"live_{score}")
-        by_conversation[item.conversation_id].append(gain)
-    # In a stable order, for one set of answers has one verdict.
-    gains = np.array([np.mean(by_conversation[key]) for key in sorted(by_conversation)])
-    mean = float(gains.mean())
-    if np.ptp(gains) == 0:  # nothing varies, and the bootstrap has no interval to give
-        return Interval(mean=mean, low=mean, high=mean)
-    drawn = bootstrap(
-        (gains,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=confidence,
-        method="BCa",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return Interval(mean=mean, low=float(drawn.low), high=float(drawn.high))
+def measure(compared: Iterable[Compared], name: str, confidence: float) -> Interval | None:
+    """The gain in one measure, over the questions where it applies."""
+    gains = ((item.conversation_id, item.gain(name)) for item in compared)
+    return paired_interval(((key, gain) for key, gain in gains if gain is not None), confidence)
 
 
-def _say_chrf(gain: Interval, is_better: bool, confidence: float, conversations: int) -> str:
-    verdict = "better" if is_better else "not shown to be better"
-    return (
-        f"{verdict}: chrF changes by {gain.mean:+.1f} points ({confidence:.0%} interval "
-        f"{gain.low:+.1f} to {gain.high:+.1f}, {conversations} conversations); the whole interval "
-        f"must lie above zero"
+def _weigh_chrf(compared: Sequence[Compared], options: GateOptions) -> Finding:
+    gain = measure(compared, "chrf", options.confidence)
+    assert gain is not None
+    is_better = gain.low > 0
+    reason = (
+        f"{'better' if is_better else 'not shown to be better'}: chrF changes by {gain.mean:+.1f} "
+        f"points ({options.confidence:.0%} interval {gain.low:+.1f} to {gain.high:+.1f}, "
+        f"{gain.conversations} conversations); the whole interval must lie above zero"
     )
+    return Finding(name="chrf", passes=is_better, reason=reason, gain=gain)
 
 
-def _say_similarity(gain: Interval, is_as_similar: bool, tolerance: float) -> str:
-    verdict = "as similar" if is_as_similar else "less similar"
-    return (
-        f"{verdict} to the approved replies: cosine changes by {gain.mean:+.3f} "
-        f"({gain.low:+.3f} to {gain.high:+.3f}); a loss of up to {tolerance:.3f} is allowed"
+def _weigh_losses(compared: Sequence[Compared], options: GateOptions) -> Iterator[Finding]:
+    for name, allowed in options.losses.items():
+        gain = measure(compared, name, options.confidence)
+        if gain is None:
+            continue
+        holds = gain.mean >= -allowed
+        reason = (
+            f"{'as' if holds else 'less'} {_WORDS[name]}: {name} changes by {gain.mean:+.3f} "
+            f"({gain.low:+.3f} to {gain.high:+.3f}); a loss of up to {allowed:.3f} is allowed"
+        )
+        yield Finding(name=name, passes=holds, reason=reason, gain=gain)
+
+
+def _weigh_slices(compared: Sequence[Compared], options: GateOptions) -> Iterator[Finding]:
+    every = sorted({name for item in compared for name in item.slices})
+    for name in every:
+        if "*" not in options.protected and name not in options.protected:
+            continue
+        inside = [item for item in compared if name in item.slices]
+        gain = measure(inside, "chrf", options.confidence)
+        if gain is None or gain.conversations < options.slice_items:
+            continue
+        holds = gain.high >= 0
+        reason = (
+            f"{'no worse' if holds else 'worse'} on {name}: chrF changes by {gain.mean:+.1f} "
+            f"({gain.low:+.1f} to {gain.high:+.1f}, {gain.conversations} conversations)"
+        )
+        yield Finding(name=f"slice {name}", passes=holds, reason=reason, gain=gain)
+
+
+def _weigh_preference(compared: Sequence[Compared], options: GateOptions) -> Iterator[Finding]:
+    judged = [
+        (item.conversation_id, item.preference) for item in compared if item.preference is not None
+    ]
+    gain = paired_interval(judged, options.confidence)
+    if gain is None:
+        return
+    holds = gain.high >= 0
+    reason = (
+        f"the judge {'does not prefer' if holds else 'prefers'} what is live: its preference for "
+        f"the candidate is {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}; both orders of "
+        f"{len(judged)} pairs, ties count 0)"
     )
+    yield Finding(name="judge", passes=holds, reason=reason, gain=gain)

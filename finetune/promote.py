@@ -65,6 +65,45 @@ async def roll_back(session: AsyncSession, who: str) -> ModelVersion | None:
     return before
 
 
+async def start_canary(session: AsyncSession, version_id: int, who: str) -> ModelVersion:
+    """Give a version to the canary's share of the conversations; one before it makes way.
+
+    Raises:
+        PromoteError: there is no such version, or it is live.
+    """
+    version = await session.get(ModelVersion, version_id)
+    if version is None:
+        raise PromoteError(f"there is no model version {version_id}; `nod models` lists them")
+    if version.stage is Stage.live:
+        raise PromoteError(f"model version {version_id} is live: everybody gets it already")
+    before = await canary_version(session)
+    if before is version:
+        return version
+    if before is not None:
+        await end_canary(session, before, Stage.retired, f"made way for version {version_id}")
+    version.stage, version.canary_from, version.canary = Stage.canary, utc_now(), {}
+    version.retired_at = None
+    _log(session, who, "start_canary", before, version)
+    await session.flush()
+    return version
+
+
+async def end_canary(
+    session: AsyncSession, version: ModelVersion, stage: Stage, reason: str
+) -> None:
+    """Take a version away from its share of the conversations."""
+    version.stage = stage
+    version.retired_at = utc_now() if stage is Stage.retired else None
+    version.canary = {**version.canary, "reason": reason}
+    _log(session, "canary", "end_canary", version, None)
+    await session.flush()
+
+
+async def canary_version(session: AsyncSession) -> ModelVersion | None:
+    """The version that a share of the conversations tries, if there is one."""
+    return await session.scalar(select(ModelVersion).where(ModelVersion.stage == Stage.canary))
+
+
 async def live_version(session: AsyncSession) -> ModelVersion | None:
     """The model version that everybody sees, if there is one."""
     return await session.scalar(select(ModelVersion).where(ModelVersion.stage == Stage.live))

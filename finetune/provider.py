@@ -1,15 +1,17 @@
 """What the provider is asked for: files and jobs, each found again before it is made twice.
 
-A process may die between a request and the note of its result. So a file carries the hash of its
-dataset in its name and a job the key of its run in its metadata: whoever comes next looks first.
+A process may die between a request and the note of its result. So a file carries the key of its
+run in its name and a job in its metadata: whoever comes next looks first, and when the run has
+ended, what it made is found and removed.
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, NotFoundError
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
 from store import Dataset, Run, RunEvent, Split
@@ -24,6 +26,7 @@ class Provider:
 
     def __init__(self, client: AsyncOpenAI) -> None:
         self._client = client
+        self.url = str(client.base_url)
         # The client would repeat a creation whose response was lost; we look for its result first.
         self._once = client.with_options(max_retries=0)
 
@@ -69,10 +72,20 @@ class Provider:
         return await self._client.fine_tuning.jobs.retrieve(job_id)
 
     async def cancel_job(self, job_id: str) -> None:
-        """Ask for the end of a job that has not ended."""
-        job = await self.retrieve_job(job_id)
-        if job.status not in ("succeeded", "failed", "cancelled"):
-            await self._client.fine_tuning.jobs.cancel(job_id)
+        """Ask for the end of a job that has not ended; one that is gone has."""
+        with suppress(NotFoundError):
+            job = await self.retrieve_job(job_id)
+            if job.status not in ("succeeded", "failed", "cancelled"):
+                await self._client.fine_tuning.jobs.cancel(job_id)
+
+    async def find_files(self, run: Run) -> list[str]:
+        """The ids of all files that were uploaded for this run and are still there."""
+        files = self._client.files.list(purpose="fine-tune")
+        return [file.id async for file in files if run_key(run) in file.filename]
+
+    async def delete_file(self, file_id: str) -> None:
+        with suppress(NotFoundError):
+            await self._client.files.delete(file_id)
 
     async def new_events(self, run: Run, known: Collection[str]) -> list[RunEvent]:
         """The provider's events that we do not have yet, oldest first."""
@@ -85,9 +98,9 @@ class Provider:
         return fresh[::-1]
 
 
-def file_name(dataset: Dataset, side: Split) -> str:
+def file_name(run: Run, dataset: Dataset, side: Split) -> str:
     """The name by which an upload is found again."""
-    return f"nod-v{dataset.version}-{dataset.sha256[:12]}-{side}.jsonl"
+    return f"nod-v{dataset.version}-{dataset.sha256[:12]}-{run_key(run)}-{side}.jsonl"
 
 
 def run_key(run: Run) -> str:

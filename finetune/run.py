@@ -1,18 +1,22 @@
 """A run: asked for by the schedule, the count or a person; one at a time."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from finetune.budget import quiet_until
 from finetune.examples import TEACHING
-from store import AuditEntry, Database, Dataset, Review, Run, RunState
+from store import AuditEntry, Database, Dataset, Review, Run, RunState, utc_now
 from store.switches import read_switches
 
 Trigger = Literal["schedule", "count", "console", "command"]
 AUTOMATIC: tuple[Trigger, ...] = ("schedule", "count")
+JUDGED = (RunState.promoted, RunState.canary, RunState.refused)
+QUOTA_REST = timedelta(days=1)
 
 
 class RunActiveError(RuntimeError):
@@ -25,11 +29,13 @@ async def request_run(
     trigger: Trigger,
     requested_by: str,
     base_model: str,
+    rivals: Sequence[str] = (),
     hyperparameters: dict[str, Any] | None = None,
 ) -> Run:
     """Ask for a retrain; `Retrainer.step` does it.
 
     Args:
+        rivals: other base models that are trained on the same dataset and compared with it.
         hyperparameters: n_epochs, batch_size, learning_rate_multiplier; what is missing is `auto`.
 
     Raises:
@@ -39,11 +45,14 @@ async def request_run(
         trigger=trigger,
         requested_by=requested_by,
         base_model=base_model,
+        rival_bases=list(rivals),
         hyperparameters=hyperparameters or {},
     )
     try:
         async with database.write() as session:
             session.add(run)
+            await session.flush()
+            run.contest_id = run.id if rivals else None
             session.add(AuditEntry(who=requested_by, action="retrain", detail={"trigger": trigger}))
     except IntegrityError:
         async with database.read() as session:
@@ -75,10 +84,17 @@ async def is_due_by_count(session: AsyncSession) -> bool:
     needed = (await read_switches(session)).retrain_min_examples
     if not needed or await active_run(session):
         return False
+    if await is_quiet(session):
+        return False
     # Since the last run, whatever became of it: one that was skipped for too few examples, failed
     # or was cancelled before it froze any is not begun again until as many more are approved.
     last = await session.scalar(select(func.max(Run.created_at)))
     return await _count_approved(session, since=last) >= needed
+
+
+async def is_quiet(session: AsyncSession) -> bool:
+    """Whether no run may begin by itself now."""
+    return quiet_until(utc_now(), (await read_switches(session)).retrain_quiet_hours) is not None
 
 
 async def count_new_examples(session: AsyncSession) -> int:
@@ -98,13 +114,34 @@ async def _count_approved(session: AsyncSession, *, since: datetime | None) -> i
     return await session.scalar(query) or 0
 
 
+async def standing_refusal(session: AsyncSession, run: Run, trainer: str) -> str | None:
+    """Why an automatic run need not try: the provider refused the last one, and nothing changed.
+
+    A refusal for good stands until a person asks for a run; a quota may be back after a day.
+    """
+    last = await session.scalar(
+        select(Run)
+        .where(Run.id != run.id, or_(Run.job_id.is_not(None), Run.refusal.is_not(None)))
+        .order_by(Run.id.desc())
+        .limit(1)
+    )
+    if last is None or last.refusal is None or last.verdict.get("trainer") != trainer:
+        return None
+    if last.refusal == "quota" and utc_now() - last.created_at > QUOTA_REST:
+        return None
+    return (
+        f"run {last.id} was refused by the provider, so nothing was uploaded again: {last.error} "
+        f"Retrain by hand to try it."
+    )
+
+
 async def was_trained_on(session: AsyncSession, run: Run, dataset: Dataset) -> bool:
     """Whether an earlier run came to a verdict on the same dataset, base and hyperparameters."""
     earlier = await session.scalars(
         select(Run).where(
             Run.dataset_id == dataset.id,
             Run.base_model == run.base_model,
-            Run.state.in_([RunState.promoted, RunState.refused]),
+            Run.state.in_(JUDGED),
         )
     )
     return any(before.hyperparameters == run.hyperparameters for before in earlier)

@@ -61,8 +61,8 @@ class Switches:
     """When to retrain, in cron's five fields (UTC); empty: never by the clock."""
     retrain_min_examples: int = 20
     """Retrain once so many new examples have been approved; 0: never by the count."""
-    retrain_runs_a_day: int = 4
-    """So many runs begin in one UTC day at most, whoever asks; 0: no limit."""
+    retrain_jobs_a_day: int = 4
+    """So many jobs are created in one UTC day at most, whoever asks; 0: no limit."""
     retrain_quiet_hours: str = ""
     """Hours in UTC, such as 08:00-20:00, in which no run begins by itself; empty: none."""
     canary_share: float = 0.0
@@ -172,7 +172,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "policy": _member(Policy),
     "retrain_cron": _cron,
     "retrain_min_examples": _count,
-    "retrain_runs_a_day": _count,
+    "retrain_jobs_a_day": _count,
     "retrain_quiet_hours": _hours,
     "canary_share": _share,
 }

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app.nod import Nod
 from app.terminal import screen
-from finetune.evaluate import plan_evaluation
+from finetune.questions import plan_evaluation
 from store import EvaluationItem, Run, RunEvent, RunState
 
 

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from rich.live import Live
 
@@ -14,8 +13,10 @@ from app.demo.story import Story
 from app.nod import Nod
 from app.terminal import CommandError, screen
 from finetune.dataset import Recipe
+from finetune.gate import GateOptions
 from finetune.retrain import Retrainer, RetrainOptions
 from finetune.run import request_run
+from finetune.trial import TrialOptions
 from store import Dataset, Run, RunState
 
 EVALUATION_ITEMS = 14
@@ -25,11 +26,12 @@ async def retrain(nod: Nod, report: Report, epochs: int, *, who: str) -> Run:
     settings = nod.settings
     options = RetrainOptions(
         recipe=Recipe(holdout_share=settings.holdout_share, budget=nod.answerer.options.budget),
-        evaluation_items=EVALUATION_ITEMS,
+        trial=TrialOptions(
+            gate=GateOptions(min_items=settings.gate_min_items), items=EVALUATION_ITEMS
+        ),
         concurrency=CONCURRENCY,
         poll_s=1.0,
     )
-    options = replace(options, gate=replace(options.gate, min_items=settings.gate_min_items))
     retrainer = Retrainer(
         nod.database, nod.knowledge, nod.answerer, nod.trainer, settings.home, options
     )
@@ -46,7 +48,7 @@ async def retrain(nod: Nod, report: Report, epochs: int, *, who: str) -> Run:
             with _state_clock(report, run.state):
                 if not await retrainer.step():
                     await asyncio.sleep(0.5)
-                run = await story.follow(nod, run.id, options.evaluation_items)
+                run = await story.follow(nod, run.id, options.trial.items)
     if run.state not in (RunState.promoted, RunState.refused):
         raise CommandError(f"the run is {run.state}: {run.error}")
     async with nod.database.read() as session:

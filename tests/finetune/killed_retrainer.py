@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from finetune import retrain
+from finetune import outcome, retrain, training
 from finetune.claim import Claim
 from finetune.evaluate import Evaluator
 from finetune.provider import Provider
+from finetune.trial import Trial
 from store import Database
 from tests.finetune.shop import open_shop, quick_options
 
@@ -23,7 +24,7 @@ POINTS: list[tuple[Any, str, str, int]] = [
     # where, its name, before or after the call, the how-manieth call
     (retrain, "make_lines", "after", 1),  # collecting: nothing is stored yet
     (retrain, "freeze", "after", 1),  # the rows are written, not committed
-    (retrain, "write_file", "after", 1),  # uploading: a file lies on disk
+    (training, "write_file", "after", 1),  # uploading: a file lies on disk
     (Provider, "upload", "after", 1),  # one file is there, and nobody knows
     (Provider, "upload", "after", 2),  # both are
     (Claim, "settle", "before", 1),
@@ -33,10 +34,10 @@ POINTS: list[tuple[Any, str, str, int]] = [
     (Provider, "new_events", "after", 1),
     (Evaluator, "_keep", "before", 3),  # evaluating: in the middle of a batch
     (Evaluator, "_keep", "after", 9),
-    (retrain.Retrainer, "_fit_threshold", "before", 1),
-    (retrain.Retrainer, "_fit_threshold", "after", 1),
+    (Trial, "_fit_threshold", "before", 1),
+    (Trial, "_fit_threshold", "after", 1),
     (Evaluator, "_keep", "after", 2),
-    (retrain, "promote", "after", 1),  # deciding: live, but not committed
+    (outcome, "promote", "after", 1),  # deciding: live, but not committed
 ]
 
 

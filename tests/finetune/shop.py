@@ -1,6 +1,7 @@
 """A shop with approved replies, opened on a database and a model server: what a retrain needs."""
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from openai import AsyncOpenAI
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.answer import Answerer
@@ -17,9 +19,23 @@ from finetune.dataset import Recipe
 from finetune.gate import GateOptions
 from finetune.retrain import Retrainer, RetrainOptions
 from finetune.run import active_run
+from finetune.split import side_of
+from finetune.trial import TrialOptions
 from knowledge import Knowledge
-from store import Database, Reply, ReplyStatus, Review, Role, Run, Verdict, Way
+from store import (
+    Database,
+    Reply,
+    ReplyStatus,
+    Review,
+    Role,
+    Run,
+    Split,
+    Verdict,
+    Way,
+    conversation_id,
+)
 
+HOLDOUT_SHARE, HELD_OUT = 0.4, 10
 BASE_MODEL = "smollm2-135m-instruct"
 EMBEDDING_MODEL = "multilingual-e5-small"
 SUBJECTS = (  # noqa: SIM905
@@ -51,13 +67,24 @@ class Shop:
                     run = await session.get_one(Run, run.id)
         return run
 
+    async def clean_up(self, timeout_s: float = 60) -> None:
+        """Step until nothing of ours is left at the provider."""
+        async with asyncio.timeout(timeout_s):
+            while await self._has_leftovers():
+                if not await self.retrainer.step():
+                    await asyncio.sleep(0.02)
 
-def quick_options(**changes: object) -> RetrainOptions:
+    async def _has_leftovers(self) -> bool:
+        async with self.database.read() as session:
+            query = select(Run.id).where(Run.leftovers_due_at.is_not(None)).limit(1)
+            return await session.scalar(query) is not None
+
+
+def quick_options(items: int = 8, **changes: object) -> RetrainOptions:
     """Options with which a run on the stub takes a second."""
     options = {
-        "recipe": Recipe(holdout_share=0.4, context="none"),
-        "gate": GateOptions(min_items=4),
-        "evaluation_items": 8,
+        "recipe": Recipe(holdout_share=HOLDOUT_SHARE, context="none"),
+        "trial": TrialOptions(gate=GateOptions(min_items=4), items=items),
         "poll_s": 0.02,
         "lease_s": 5.0,
         **changes,
@@ -93,14 +120,25 @@ async def approve_many(database: Database, count: int = 15) -> None:
     """Facts that two customers each asked for in nearly the same words."""
     async with database.write() as session:
         # No two tests that share a server freeze the same dataset, and find each other's files.
-        await _approve(session, f"Who made {uuid.uuid4()}?", "We did.")
-        for subject in SUBJECTS[:count]:
+        own = f"Who made {uuid.uuid4()}?"
+        await _approve(session, own, "We did.", address=_address(own, Split.train))
+        for place, subject in enumerate(SUBJECTS[:count]):
             price = 100 + len(subject) * 7
             # The stub's base model repeats one sentence of what is retrieved: half an answer.
             answer = f"The {subject} costs {price} euros. We bring it, and you may try it a month."
-            for customer, end in enumerate(("?", " today?")):
+            # Each fact is trained on; how the second customer asked is held out for most of them.
+            held_out = Split.holdout if place < HELD_OUT else Split.train
+            for side, end in ((Split.train, "?"), (held_out, " today?")):
                 question = f"How much does the {subject} cost{end}"
-                await _approve(session, question, answer, address=f"{subject}-{customer}")
+                await _approve(session, question, answer, address=_address(f"{subject}{end}", side))
+
+
+def _address(name: str, side: Split) -> str:
+    """An address whose conversation falls on this side."""
+    addresses = (f"{name} {number}" for number in itertools.count())
+    return next(
+        each for each in addresses if side_of(conversation_id("web", each), HOLDOUT_SHARE) is side
+    )
 
 
 async def _approve(

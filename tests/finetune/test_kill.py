@@ -50,7 +50,7 @@ async def check_that_nothing_was_done_twice(database: Database, shop: Shop, run:
         items = await session.scalar(select(func.count()).select_from(EvaluationItem))
         events = (await session.scalars(select(RunEvent.message))).all()
     assert version.stage is Stage.live
-    assert items == 8 * 6 + 10  # questions by arm and mode, and what is off topic
+    assert items == 8 * 7 + 10 * 3  # questions by arm and mode, and what is off topic
     assert len(await provider_files(shop, dataset)) == 2
     assert len(await provider_jobs(shop, run)) == 1
     assert len([event for event in events if event.startswith("Froze")]) == 1

@@ -3,10 +3,10 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from finetune.evaluate import CANDIDATE
 from finetune.failure import CLOSED
 from finetune.promote import live_version
 from finetune.provider import run_key
+from finetune.questions import CANDIDATE, LIVE
 from finetune.run import cancel_run, request_run
 from store import (
     Database,
@@ -16,7 +16,6 @@ from store import (
     Run,
     RunEvent,
     RunState,
-    Split,
     Stage,
 )
 from tests.finetune.faulty_proxy import Spoil, Spoiled, faulty_proxy
@@ -59,13 +58,16 @@ async def test_a_run_goes_from_approved_replies_to_a_live_model(shop: Shop) -> N
     assert version.sure_logprob is not None
     assert set(run.verdict["scoreboard"]) == {
         "base",
+        "few-shot",
         "retrieval",
         "tuned",
         "hybrid",
         "auto",
         "live auto",
     }
-    assert run.verdict["chrf"]["low"] > 0
+    [chrf] = [each for each in run.verdict["findings"] if each["name"] == "chrf"]
+    assert chrf["gain"]["low"] > 0
+    assert {each["name"] for each in run.verdict["findings"]} >= {"facts", "refusal", "language"}
     losses = [event.data["train_loss"] for event in events if "train_loss" in event.data]
     assert len(losses) >= 2
     assert losses == sorted(losses, reverse=True)
@@ -104,10 +106,16 @@ async def test_a_second_run_on_the_same_model_is_refused_for_no_gain(shop: Shop)
     assert live is not None
     assert live.run_id == first.id
     assert sorted(stages) == [Stage.candidate, Stage.live]
-    assert await provider_files(shop, await only_dataset(shop.database)) == [
-        f"nod-v1-{(await only_dataset(shop.database)).sha256[:12]}-{side}.jsonl"
-        for side in sorted(Split)
-    ]
+
+
+async def test_the_files_of_an_ended_run_are_deleted_at_the_provider(shop: Shop) -> None:
+    await request(shop.database)
+    run = await shop.run_to_the_end()
+    names = await provider_files(shop, await only_dataset(shop.database))
+    assert [name.rsplit("-", 1)[1] for name in names] == ["holdout.jsonl", "train.jsonl"]
+    assert all(run_key(run) in name for name in names)
+    await shop.clean_up()
+    assert await provider_files(shop, await only_dataset(shop.database)) == []
 
 
 async def test_the_schedule_does_not_train_twice_on_the_same_examples(shop: Shop) -> None:
@@ -124,7 +132,7 @@ async def test_too_few_conversations_to_judge_ask_a_person(
     database: Database, tmp_path: Path, modelserver_url: str
 ) -> None:
     await approve_many(database)
-    options = quick_options(evaluation_items=3)
+    options = quick_options(items=3)
     async with open_shop(database, tmp_path, modelserver_url, options) as shop:
         await shop.knowledge.sync()
         await request(database)
@@ -160,6 +168,7 @@ async def test_a_cancelled_run_cancels_its_job(
         run = await shop.run_to_the_end()
         assert run.state is RunState.cancelled
         assert run.error == "cancelled by ada"
+        await shop.clean_up()
         job = await shop.client.fine_tuning.jobs.retrieve(run.job_id or "")
         assert job.status == "cancelled" or job.fine_tuned_model is None
 
@@ -267,6 +276,31 @@ class TestWhenTheProviderFails:
                 .group_by(EvaluationItem.way)
             )
         assert [way for way, _ in ways] == ["tuned"]
+
+    async def test_a_live_model_that_is_away_puts_the_evaluation_off_and_is_not_judged_by_another(
+        self, database: Database, tmp_path: Path, modelserver_url: str
+    ) -> None:
+        await approve_many(database)
+        options = quick_options(max_away_attempts=2)
+        async with open_shop(database, tmp_path, modelserver_url, options) as shop:
+            await shop.knowledge.sync()
+            async with database.write() as session:
+                gone = ModelVersion(model="ft:gone", base_model=BASE_MODEL, stage=Stage.live)
+                # Sure of everything, so that auto mode always wants it.
+                gone.sure_logprob, gone.sure_agreement = -9.0, 0.0
+                session.add(gone)
+            await request(database)
+            run = await shop.run_to_the_end()
+        assert run.state is RunState.failed
+        assert "ft:gone does not answer in auto mode" in (run.error or "")
+        assert "given up after 2 tries while evaluating" in (run.error or "")
+        async with database.read() as session:
+            ways = await session.scalars(
+                select(EvaluationItem.way).where(
+                    EvaluationItem.arm == LIVE, EvaluationItem.mode == "auto"
+                )
+            )
+            assert set(ways) <= {"approved"}, "what no model answered"
 
     async def run_behind(
         self, spoil: Spoil, database: Database, home: Path, url: str, **options: object
