@@ -74,7 +74,7 @@ def test_how_much_counts_as_no_worse_is_a_setting() -> None:
 
 def test_a_protected_slice_that_gets_worse_stops_a_candidate_that_is_better_on_the_whole() -> None:
     gains = [*([30.0, 25, 28, 31] * 10), -9, -12, -8, -11, -10, -7]
-    slices = {place: "tag:refund" for place in range(40, 46)} | {0: "tag:rare", 1: "tag:rare"}
+    slices = dict.fromkeys(range(40, 46), "tag:refund") | {0: "tag:rare", 1: "tag:rare"}
     compared = compare(gains, slices=slices)
     decision = decide(compared, OPTIONS)
     assert not decision.promote
