@@ -25,7 +25,9 @@ def handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def show_http(request: Request, error: HTTPException) -> JSONResponse:
-        return error_response(_translate(request, error))
+        response = error_response(_translate(request, error))
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(Exception)
     async def show_unknown(request: Request, _: Exception) -> JSONResponse:
