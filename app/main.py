@@ -12,6 +12,7 @@ from app.commands import (
     demo,
     doctor,
     documents,
+    masks,
     models,
     retrain,
     serve,
@@ -71,6 +72,7 @@ documents.add_to(app)
 retrain.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
+masks.add_to(app)
 switch.add_to(app)
 users.add_to(app)
 show.add_to(app)

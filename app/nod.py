@@ -205,7 +205,11 @@ def _options(settings: Settings) -> _Options:
     from finetune.retrain import RetrainOptions
     from finetune.trial import TrialOptions
 
-    budget = Budget(context_tokens=settings.context_tokens, history_tokens=settings.history_tokens)
+    budget = Budget(
+        mask_tokens=settings.mask_tokens,
+        context_tokens=settings.context_tokens,
+        history_tokens=settings.history_tokens,
+    )
     return _Options(
         answer=AnswerOptions(
             approved_similarity=settings.approved_similarity,

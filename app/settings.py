@@ -63,6 +63,9 @@ class Settings(BaseSettings):
 
     context_chunks: int = Field(default=3, ge=1, le=20)
     context_tokens: int = Field(default=400, ge=50, description="Budget of the context.")
+    mask_tokens: int = Field(
+        default=600, ge=50, description="Budget of a mask's system prompt and few-shot turns."
+    )
     history_tokens: int = Field(default=300, ge=0, description="Budget of the history.")
     approved_similarity: float = Field(
         default=0.93, ge=0, le=1, description="From here a question is the approved one."

@@ -1,12 +1,16 @@
 """Masks: named presets of system prompt, few-shot turns and parameters; one is the default."""
 
+from collections.abc import Sequence
+from reprlib import repr as shorten
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.prompt import SYSTEM_PROMPT
+from bot.prompt import DEFAULT_BUDGET, SYSTEM_PROMPT
+from bot.tokens import count_tokens
 from store import AuditEntry, Database, Mask
+from store.text import clean_values
 
 DEFAULT_NAME = "default"
 _EDITABLE = ("system_prompt", "few_shot", "temperature", "max_tokens")
@@ -43,7 +47,7 @@ async def set_default(session: AsyncSession, name: str, *, who: str) -> Mask:
     Raises:
         MaskError: there is no mask of this name.
     """
-    mask = await _find(session, name)
+    mask = await find_mask(session, name)
     await session.execute(update(Mask).where(Mask.is_default).values(is_default=False))
     mask.is_default = True
     session.add(AuditEntry(who=who, action="set_default_mask", detail={"mask": name}))
@@ -51,22 +55,67 @@ async def set_default(session: AsyncSession, name: str, *, who: str) -> Mask:
     return mask
 
 
-async def edit_mask(session: AsyncSession, name: str, *, who: str, **changes: Any) -> Mask:
+async def edit_mask(
+    session: AsyncSession,
+    name: str,
+    *,
+    who: str,
+    within_tokens: int = DEFAULT_BUDGET.mask_tokens,
+    **changes: Any,
+) -> Mask:
     """Change a mask, or make a new one of this name.
 
+    Args:
+        within_tokens: what system prompt and few-shot turns may take of a prompt together.
+
     Raises:
-        MaskError: a key or a value is not one that a mask may have.
+        MaskError: a key or a value is not one that a mask may have, or they are too long.
     """
+    changes = clean_values(changes)
     _check(changes)
     mask = await session.scalar(select(Mask).where(Mask.name == name))
     if mask is None:
-        mask = new_default(name=name, is_default=False)
-        session.add(mask)
+        mask = new_default(name=_checked_name(name), is_default=False)
+    told = {key: changes.get(key, getattr(mask, key)) for key in ("system_prompt", "few_shot")}
+    _check_length(name, within_tokens, **told)
     for key, value in changes.items():
         setattr(mask, key, value)
+    session.add(mask)
     session.add(AuditEntry(who=who, action="edit_mask", detail={"mask": name, **changes}))
     await session.flush()
     return mask
+
+
+async def remove_mask(session: AsyncSession, name: str, *, who: str) -> None:
+    """Forget a mask; replies that were made with it stay.
+
+    Raises:
+        MaskError: there is no mask of this name, or it is the default.
+    """
+    mask = await find_mask(session, name)
+    if mask.is_default:
+        raise MaskError(f"{name!r} is the default mask; make another one the default first")
+    await session.delete(mask)
+    session.add(AuditEntry(who=who, action="remove_mask", detail={"mask": name}))
+    await session.flush()
+
+
+async def find_mask(session: AsyncSession, name: str) -> Mask:
+    """The mask of this name.
+
+    Raises:
+        MaskError: there is none.
+    """
+    mask = await session.scalar(select(Mask).where(Mask.name == name))
+    if mask is None:
+        known = ", ".join(each.name for each in await list_masks(session))
+        raise MaskError(f"there is no mask {name!r}; there are: {known}")
+    return mask
+
+
+def count_mask_tokens(system_prompt: str, few_shot: Sequence[dict[str, Any]]) -> int:
+    """About how many tokens of each prompt they take (see bot.tokens)."""
+    return count_tokens(system_prompt) + sum(count_tokens(turn["content"]) for turn in few_shot)
 
 
 def new_default(*, name: str = DEFAULT_NAME, is_default: bool = True) -> Mask:
@@ -81,12 +130,23 @@ def new_default(*, name: str = DEFAULT_NAME, is_default: bool = True) -> Mask:
     )
 
 
-async def _find(session: AsyncSession, name: str) -> Mask:
-    mask = await session.scalar(select(Mask).where(Mask.name == name))
-    if mask is None:
-        known = ", ".join(each.name for each in await list_masks(session))
-        raise MaskError(f"there is no mask {name!r}; there are: {known}")
-    return mask
+def _checked_name(name: str) -> str:
+    if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
+        raise MaskError(f"the name {shorten(name)} needs 1 to 64 printable characters")
+    return name
+
+
+def _check_length(
+    name: str, within_tokens: int, *, system_prompt: str, few_shot: Sequence[dict[str, Any]]
+) -> None:
+    took = count_mask_tokens(system_prompt, few_shot)
+    if took > within_tokens:
+        raise MaskError(
+            f"the mask {name!r} would take {took} tokens of each prompt: system_prompt "
+            f"{count_tokens(system_prompt)}, few_shot {count_mask_tokens('', few_shot)}. At most "
+            f"{within_tokens} leave room for the question: shorten them, or raise NOD_MASK_TOKENS "
+            f"if your model reads longer prompts."
+        )
 
 
 def _check(changes: dict[str, Any]) -> None:
@@ -101,7 +161,7 @@ def _check(changes: dict[str, Any]) -> None:
             case "few_shot" if isinstance(value, list) and _are_exchanges(value):
                 continue
         raise MaskError(
-            f"{key}={value!r} does not fit a mask, which has: {', '.join(_EDITABLE)}. "
+            f"{key}={shorten(value)} does not fit a mask, which has: {', '.join(_EDITABLE)}. "
             "system_prompt is text, temperature 0 to 2, max_tokens 1 to 4096, few_shot turns of "
             "user and assistant that alternate."
         )

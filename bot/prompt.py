@@ -30,6 +30,8 @@ SYSTEM_PROMPT = (
 class Budget:
     """How many tokens each part of a prompt may take (see bot.tokens)."""
 
+    mask_tokens: int = 600
+    """System prompt and few-shot turns together."""
     context_tokens: int = 400
     history_tokens: int = 300
     question_tokens: int = 1000
@@ -51,8 +53,7 @@ def build_prompt(
     There is always a system message: without one, chat templates put in their own.
     """
     return [
-        {"role": "system", "content": mask.system_prompt.strip() or SYSTEM_PROMPT},
-        *({"role": turn["role"], "content": turn["content"]} for turn in mask.few_shot),
+        *_masked(mask, budget.mask_tokens),
         *_newest(history, budget.history_tokens),
         *_exchanges(context, budget.context_tokens),
         {"role": "user", "content": cut_to_tokens(question.strip(), budget.question_tokens)},
@@ -74,6 +75,20 @@ def as_history(turns: Iterable[Turn]) -> Chat:
         elif chat or role == "user":
             chat.append({"role": role, "content": turn.text})
     return chat[:-1] if chat and chat[-1]["role"] == "user" else chat
+
+
+def _masked(mask: Mask, tokens: int) -> Chat:
+    """System prompt and the few-shot exchanges that fit: a mask may be older than the budget."""
+    told = cut_to_tokens(mask.system_prompt.strip() or SYSTEM_PROMPT, tokens)
+    chat = [{"role": "system", "content": told}]
+    tokens -= count_tokens(told)
+    for start in range(0, len(mask.few_shot), 2):
+        exchange = mask.few_shot[start : start + 2]
+        tokens -= sum(count_tokens(turn["content"]) for turn in exchange)
+        if tokens < 0:
+            break
+        chat += [{"role": turn["role"], "content": turn["content"]} for turn in exchange]
+    return chat
 
 
 def _newest(history: Sequence[dict[str, str]], tokens: int) -> Chat:

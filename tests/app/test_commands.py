@@ -218,3 +218,34 @@ def test_telegram_without_a_token_says_where_to_get_one(
     result = nod("telegram")
     assert result.exit_code == 1
     assert "@BotFather" in result.output
+
+
+def test_masks_are_made_shown_made_the_default_and_removed(home: Path, tmp_path: Path) -> None:
+    shots = tmp_path / "shots.jsonl"
+    shots.write_text(json.dumps({"question": "Hi", "answer": "Good day!"}))
+    made = nod("masks", "edit", "night", "--prompt", "Be [brief].", "--few-shot", str(shots))
+    assert made.output == "night: system_prompt, few_shot changed\n"
+    shown = nod("masks", "show", "night").output
+    for words in ("Be [brief].", "Hi", "Good day!", "at most 256 tokens"):
+        assert words in shown
+    assert nod("masks", "default", "night").exit_code == 0
+    assert nod("masks", "remove", "default").exit_code == 0
+    assert nod("masks", "edit", "night", "--no-few-shot").exit_code == 0
+    listed = nod("masks").output
+    assert "night" in listed
+    assert "Good day" not in nod("masks", "show", "night").output
+
+
+def test_a_mask_longer_than_its_budget_is_refused_and_changes_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / "long.txt"
+    long.write_text("Be kind. " * 300)
+    refused = nod("masks", "edit", "default", "--prompt-file", str(long))
+    assert refused.exit_code == 1
+    assert "would take 900 tokens" in refused.output
+    assert "NOD_MASK_TOKENS" in refused.output
+    assert "kind" not in nod("masks", "show", "default").output
+    monkeypatch.setenv("NOD_MASK_TOKENS", "900")
+    assert nod("masks", "edit", "default", "--prompt-file", str(long)).exit_code == 0
+    assert "nothing to change" in nod("masks", "edit", "default").output

@@ -8,10 +8,13 @@ from bot.masks import (
     ensure_default,
     list_masks,
     read_default,
+    remove_mask,
     set_default,
 )
 from bot.prompt import SYSTEM_PROMPT
 from store import Database
+
+EXCHANGE = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Good day!"}]
 
 
 async def test_the_first_start_makes_a_default_and_later_ones_keep_it(database: Database) -> None:
@@ -46,6 +49,9 @@ async def test_another_mask_becomes_the_only_default(any_database: Database) -> 
         {"few_shot": [{"role": "assistant", "content": "first"}]},
         {"few_shot": [{"role": "user", "content": "only"}]},
         {"colour": "red"},
+        {"system_prompt": "Be brief. " * 200},
+        {"few_shot": EXCHANGE * 200},
+        {"system_prompt": "Be kind. " * 150, "few_shot": EXCHANGE * 50},
     ],
 )
 async def test_what_does_not_fit_a_mask_is_named(
@@ -62,3 +68,36 @@ async def test_an_unknown_mask_is_named_with_those_there_are(database: Database)
     async with database.write() as session:
         with pytest.raises(MaskError, match="no mask 'nihgt'; there are: default"):
             await set_default(session, "nihgt", who="olga")
+
+
+async def test_a_mask_that_would_eat_the_context_is_refused_with_the_way_out(
+    database: Database,
+) -> None:
+    await ensure_default(database)
+    async with database.write() as session:
+        await edit_mask(session, "default", who="olga", few_shot=EXCHANGE)
+        with pytest.raises(MaskError) as caught:
+            await edit_mask(session, "default", who="olga", system_prompt="Kind. " * 300)
+        said = str(caught.value)
+        assert "'default' would take 604 tokens" in said
+        assert "system_prompt 600, few_shot 4" in said
+        assert "NOD_MASK_TOKENS" in said
+        longer = "Kind. " * 300
+        await edit_mask(session, "default", who="olga", within_tokens=604, system_prompt=longer)
+
+
+@pytest.mark.parametrize("name", ["", " night", "n" * 65, "a\nb"])
+async def test_a_name_that_cannot_be_typed_again_is_refused(database: Database, name: str) -> None:
+    async with database.write() as session:
+        with pytest.raises(MaskError, match="1 to 64 printable"):
+            await edit_mask(session, name, who="olga")
+
+
+async def test_the_default_mask_stays_until_another_takes_its_place(database: Database) -> None:
+    await ensure_default(database)
+    async with database.write() as session:
+        await edit_mask(session, "night", who="olga")
+        with pytest.raises(MaskError, match="is the default"):
+            await remove_mask(session, "default", who="olga")
+        await remove_mask(session, "night", who="olga")
+        assert [mask.name for mask in await list_masks(session)] == ["default"]

@@ -105,3 +105,13 @@ def test_history_always_alternates_and_ends_with_an_answer(said: list[tuple[Role
     turns = [Turn(seq=seq, role=role, text=text) for seq, (role, text) in enumerate(said)]
     roles = [turn["role"] for turn in as_history(turns)]
     assert roles == ["user", "assistant"] * (len(roles) // 2)
+
+
+def test_a_mask_longer_than_its_budget_leaves_room_for_the_rest() -> None:
+    mask = new_default()
+    mask.system_prompt, mask.few_shot = "Be kind. " * 10, [*exchange(0), *exchange(1) * 50]
+    prompt = build_prompt(mask, [], "Hello", budget=Budget(mask_tokens=50))
+    assert sum(count_tokens(turn["content"]) for turn in prompt[:-1]) <= 50
+    assert [turn["role"] for turn in prompt] == ["system", *("user", "assistant") * 2, "user"]
+    mask.system_prompt = "Be kind. " * 1000
+    assert len(build_prompt(mask, [], "Hello", budget=Budget(mask_tokens=50))) == 2
