@@ -2,6 +2,7 @@
 
 from store.announcement import Announcement, Via
 from store.base import Base, utc_now
+from store.care import Forgetting, ForgettingState, SecondLook, SecondLookState
 from store.conversation import (
     Conversation,
     Reply,
@@ -20,6 +21,7 @@ from store.learning import (
     Dataset,
     EvaluationItem,
     Example,
+    Method,
     ModelVersion,
     Run,
     RunEvent,
@@ -44,9 +46,12 @@ __all__ = [
     "DocumentKind",
     "EvaluationItem",
     "Example",
+    "Forgetting",
+    "ForgettingState",
     "Lease",
     "Login",
     "Mask",
+    "Method",
     "Mode",
     "ModelVersion",
     "Policy",
@@ -57,6 +62,8 @@ __all__ = [
     "Run",
     "RunEvent",
     "RunState",
+    "SecondLook",
+    "SecondLookState",
     "Setting",
     "Split",
     "Stage",

@@ -51,4 +51,5 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         list[dict[str, Any]]: JSON,
         list[str]: JSON,
+        list[int]: JSON,
     }

@@ -53,6 +53,13 @@ _FINAL_STATES = frozenset(
 )
 
 
+class Method(StrEnum):
+    """What an adapter is trained on."""
+
+    sft = "sft"  # approved replies
+    dpo = "dpo"  # pairs: the edit chosen, the draft rejected
+
+
 class Stage(StrEnum):
     """What a model version is to the customers."""
 
@@ -66,21 +73,36 @@ class Dataset(Base):
     """A frozen, versioned set of examples."""
 
     __tablename__ = "dataset"
+    __table_args__ = (
+        # The same lines are the same dataset, unless some have been struck out of it since.
+        Index(
+            "uq_dataset_sha256",
+            "sha256",
+            unique=True,
+            sqlite_where=text("struck_at is null"),
+            postgresql_where=text("struck_at is null"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(unique=True)
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    """Of all lines in their order: the same rows give the same hash."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of all lines in their order, as they were frozen: the same rows give the same hash."""
+    method: Mapped[Method] = mapped_column(default=Method.sft)
     recipe: Mapped[dict[str, Any]] = mapped_column(default=dict)
     train_count: Mapped[int]
     holdout_count: Mapped[int]
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What was redacted, left out and counted on the way."""
+    struck_at: Mapped[datetime | None]
+    """When lines were last struck out, for somebody who wanted to be forgotten."""
+    struck_count: Mapped[int] = mapped_column(default=0)
+    """How many lines of the `train_count` and `holdout_count` are no longer there."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Example(Base):
-    """One line of a dataset, and the reply that it came from."""
+    """One line of a dataset, and the replies that it came from."""
 
     __tablename__ = "example"
     __table_args__ = (UniqueConstraint("dataset_id", "split", "seq"),)
@@ -90,10 +112,16 @@ class Example(Base):
     split: Mapped[Split]
     seq: Mapped[int]
     line: Mapped[str] = mapped_column(Text)
-    """The JSON line as it goes to the trainer, in OpenAI's chat format."""
+    """The JSON line as it goes to the trainer, in OpenAI's chat or preference format."""
     question: Mapped[str] = mapped_column(Text)
+    """The last one that the line answers."""
     answer: Mapped[str] = mapped_column(Text)
     reply_id: Mapped[int | None] = mapped_column(ForeignKey("reply.id", ondelete="SET NULL"))
+    """The last reply that it trains."""
+    reply_ids: Mapped[list[int]] = mapped_column(default=list)
+    """All replies that it trains, in their order: a line may train several of a conversation."""
+    quoted_reply_ids: Mapped[list[int]] = mapped_column(default=list)
+    """Approved replies of other conversations that stand in it as context."""
     conversation_id: Mapped[str] = mapped_column(String(32), index=True)
 
 
@@ -119,6 +147,7 @@ class Run(Base):
     """schedule, count, console, command."""
     requested_by: Mapped[str] = mapped_column(String(64), default="")
     base_model: Mapped[str] = mapped_column(String(255))
+    method: Mapped[Method] = mapped_column(default=Method.sft)
     hyperparameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     dataset_id: Mapped[int | None] = mapped_column(ForeignKey("dataset.id"))
     training_file_id: Mapped[str | None] = mapped_column(String(128))
@@ -228,6 +257,8 @@ class ModelVersion(Base):
     canary: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What its canary has seen so far, and what was decided; see finetune.canary."""
     canary_from: Mapped[datetime | None]
+    tainted_at: Mapped[datetime | None]
+    """When something that it was trained on was forgotten: the next retrain takes its place."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     promoted_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
