@@ -200,8 +200,8 @@ def _options(settings: Settings) -> _Options:
     """What the settings mean to the rooms; training and serving share one budget."""
     from bot.answer import AnswerOptions
     from bot.prompt import Budget
-    from finetune.dataset import Recipe
     from finetune.gate import GateOptions
+    from finetune.recipe import Recipe
     from finetune.retrain import RetrainOptions
     from finetune.trial import TrialOptions
 

@@ -104,6 +104,7 @@ def _next_run(run: Run) -> Run:
         trigger=run.trigger,
         requested_by=run.requested_by,
         base_model=base_model,
+        method=run.method,
         rival_bases=rivals,
         contest_id=run.contest_id,
         hyperparameters=run.hyperparameters,

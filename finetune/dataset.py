@@ -1,30 +1,28 @@
-"""Dataset: examples frozen under a version and a hash, in OpenAI's chat format.
+"""Dataset: examples frozen under a version and a hash.
 
-The rows are the truth; the files are written from them whenever they are needed. The same examples
-give the same lines, the same hash, and so the dataset that exists already.
+The rows are the truth; the files are written from them (finetune.files). The same examples give the
+same lines, the same hash, and so the dataset that exists already.
 """
 
 import asyncio
 import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.masks import read_default
-from bot.prompt import DEFAULT_BUDGET, Budget, build_prompt
-from bot.tokens import count_tokens
-from finetune.examples import Approved, read_approved, with_texts
-from finetune.redact import find_details, redact
+from finetune.examples import Approved, read_approved
+from finetune.expiring import find_expiring
+from finetune.lines import Line, fold, write_line
+from finetune.recipe import Recipe
+from finetune.redact import Redactor, find_public
 from finetune.split import split
 from knowledge.retrieved import Retrieved
-from store import Chunk, ChunkKind, Database, Dataset, Example, Mask, Split
+from store import Chunk, ChunkKind, Database, Dataset, Example, Mask, Method, Split
 
 MIN_EXAMPLES = 10
 """OpenAI's limit for a training file, and modelserver's."""
@@ -34,39 +32,17 @@ Look = Callable[[Approved], Awaitable[Sequence[Retrieved]]]
 """The context that the question of an example gets when its own conversation is left out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How examples are made of approved replies; kept with the dataset."""
-
-    holdout_share: float = 0.2
-    context: Literal["none", "first", "all"] = "none"
-    """Which examples carry retrieved facts as in retrieval: none, the customers' own questions,
-    or the other phrasings too. The tuned model answers both with facts and without."""
-    budget: Budget = DEFAULT_BUDGET
-    max_example_tokens: int = 1800
-    """Longer ones are left out: small models read 2,048."""
-
-
 class TooFewExamplesError(ValueError):
     """There is not enough to train on yet; says how much there is and is needed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    example: Approved
-    text: str
-
-    @property
-    def tokens(self) -> int:
-        return count_tokens(self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lines:
     """What will be frozen: the lines of each side and the report on the way there."""
 
-    sides: dict[Split, list[_Line]]
+    sides: dict[Split, list[Line]]
     report: dict[str, Any]
+    mask: Mask
 
     @property
     def sha256(self) -> str:
@@ -75,52 +51,52 @@ class Lines:
 
 
 async def make_lines(database: Database, look: Look, recipe: Recipe) -> Lines:
-    """Collect, redact, split and write out what reviewers approved; stores nothing.
+    """Collect, redact, filter, split and write out what reviewers approved; stores nothing.
 
     Raises:
-        TooFewExamplesError: fewer than 10 examples to train on, or none to hold out.
+        TooFewExamplesError: fewer than 10 lines to train on, or none to hold out.
     """
     async with database.read() as session:
         approved = await read_approved(session)
         mask = await read_default(session)
         passages = await session.scalars(select(Chunk.text).where(Chunk.kind == ChunkKind.passage))
         documents = list(passages)
-    clean, redacted = await asyncio.to_thread(_redact_all, approved, documents)
-    sides, dropped = split(clean, recipe.holdout_share)
-    held_out = {example.reply_id for example in sides[Split.holdout]}
-    lines: dict[Split, list[_Line]] = {side: [] for side in Split}
-    for side in Split:
-        for example in sides[side]:
-            facts = await _facts(example, look, recipe, held_out)
-            line = _write_line(example, mask, facts, recipe.budget)
-            if line.tokens > recipe.max_example_tokens:
-                dropped["too long"] += 1
-            else:
-                lines[side].append(line)
-    _refuse_too_few(lines, dropped)
+    clean, redacted = await asyncio.to_thread(_redact_all, approved, documents, recipe)
+    wanted, left_out = _filter(clean, recipe)
+    sides, dropped = await asyncio.to_thread(
+        split, wanted, recipe.holdout_share, recipe.near_duplicate
+    )
+    dropped.update(left_out)
+    lines = {side: await _write_side(sides, side, mask, look, recipe, dropped) for side in Split}
+    _refuse_too_few(lines, dropped, recipe)
     report = {
         "approved": len(approved),
         "left_out": dict(dropped),
         "redacted": dict(redacted),
+        "expiring": _count_expiring(lines),
         "tokens": {side: sum(line.tokens for line in lines[side]) for side in Split},
+        "replies": {side: sum(len(line.reply_ids) for line in lines[side]) for side in Split},
         "mask": mask.name,
         "conversations": {
             side: len({line.example.conversation_id for line in lines[side]}) for side in Split
         },
     }
-    return Lines(sides=lines, report=report)
+    return Lines(sides=lines, report=report, mask=mask)
 
 
 async def freeze(session: AsyncSession, lines: Lines, recipe: Recipe) -> Dataset:
     """The dataset of these lines: the one that exists, or a new version."""
-    existing = await session.scalar(select(Dataset).where(Dataset.sha256 == lines.sha256))
+    existing = await session.scalar(
+        select(Dataset).where(Dataset.sha256 == lines.sha256, Dataset.struck_at.is_(None))
+    )
     if existing is not None:
         return existing
     newest = await session.scalar(select(func.max(Dataset.version)))
     dataset = Dataset(
         version=(newest or 0) + 1,
         sha256=lines.sha256,
-        recipe=asdict(recipe),
+        method=recipe.method,
+        recipe={**asdict(recipe), "mask": _describe_mask(lines.mask)},
         train_count=len(lines.sides[Split.train]),
         holdout_count=len(lines.sides[Split.holdout]),
         report=lines.report,
@@ -136,6 +112,8 @@ async def freeze(session: AsyncSession, lines: Lines, recipe: Recipe) -> Dataset
             "question": line.example.question,
             "answer": line.example.answer,
             "reply_id": line.example.reply_id,
+            "reply_ids": line.reply_ids,
+            "quoted_reply_ids": list(line.quoted),
             "conversation_id": line.example.conversation_id,
         }
         for side in Split
@@ -145,51 +123,79 @@ async def freeze(session: AsyncSession, lines: Lines, recipe: Recipe) -> Dataset
     return dataset
 
 
-async def write_file(database: Database, dataset: Dataset, side: Split, home: Path) -> Path:
-    """Write one side to HOME/datasets/vN/SIDE.jsonl: whole, or not at all."""
-    async with database.read() as session:
-        lines = await session.scalars(
-            select(Example.line)
-            .where(Example.dataset_id == dataset.id, Example.split == side)
-            .order_by(Example.seq)
-        )
-        text = "".join(f"{line}\n" for line in lines)
-    path = home / "datasets" / f"v{dataset.version}" / f"{side}.jsonl"
-    await asyncio.to_thread(_write_whole, path, text)
-    return path
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def _describe_mask(mask: Mask) -> dict[str, Any]:
+    return {
+        "name": mask.name,
+        "system_prompt": mask.system_prompt,
+        "few_shot": list(mask.few_shot),
+    }
 
 
 def _redact_all(
-    approved: Sequence[Approved], documents: Sequence[str]
+    approved: Sequence[Approved], documents: Sequence[str], recipe: Recipe
 ) -> tuple[list[Approved], Counter[str]]:
-    public = find_details(documents)
-    found: Counter[str] = Counter()
+    """The examples without personal details, and how many of each kind there were.
 
-    def clean(text: str) -> str:
-        redacted = redact(text, public=public)
-        found.update(redacted.found)
-        return redacted.text
-
-    cleaned = [
-        with_texts(
-            example,
-            clean(example.question),
-            clean(example.answer),
-            [{**turn, "content": clean(turn["content"])} for turn in example.history],
+    One redactor goes through a conversation, so that a detail is the same in all of it. What an
+    earlier turn said stands in the history of each later one, and is counted once.
+    """
+    public = find_public(documents)
+    redactors: dict[str, Redactor] = {}
+    cleaned = []
+    for example in approved:
+        redactor = redactors.setdefault(
+            example.conversation_id, Redactor(public=public, words=recipe.words)
         )
-        for example in approved
-    ]
+        history = [
+            {**turn, "content": redactor.redact(turn["content"])} for turn in example.history
+        ]
+        cleaned.append(
+            replace(
+                example,
+                history=history,
+                question=redactor.redact(example.question),
+                answer=redactor.redact(example.answer),
+                draft=redactor.redact(example.draft),
+            )
+        )
+    found = sum((redactor.distinct for redactor in redactors.values()), Counter[str]())
     return cleaned, found
+
+
+def _filter(approved: Sequence[Approved], recipe: Recipe) -> tuple[list[Approved], Counter[str]]:
+    """Those that the recipe wants, and how many others there are, by reason."""
+    left_out: Counter[str] = Counter()
+    wanted = []
+    for example in approved:
+        if recipe.method is Method.dpo and not example.draft:
+            left_out["not edited, so no pair"] += 1
+        elif recipe.expiring == "leave_out" and find_expiring(example.answer):
+            left_out["a fact that expires"] += 1
+        else:
+            wanted.append(example)
+    return wanted, left_out
+
+
+async def _write_side(
+    sides: dict[Split, list[Approved]],
+    side: Split,
+    mask: Mask,
+    look: Look,
+    recipe: Recipe,
+    dropped: Counter[str],
+) -> list[Line]:
+    held_out = {example.reply_id for example in sides[Split.holdout]}
+    lines = []
+    for example in sides[side]:
+        facts = await _facts(example, look, recipe, held_out)
+        line = write_line(example, mask, facts, recipe.budget, recipe.method)
+        if line.tokens > recipe.max_example_tokens:
+            dropped["too long"] += 1
+        else:
+            lines.append(line)
+    # What is held out stays a question a line: each is asked by itself.
+    is_folded = side is Split.train and recipe.method is Method.sft and recipe.weights == "approved"
+    return fold(lines) if is_folded else lines
 
 
 async def _facts(
@@ -202,27 +208,28 @@ async def _facts(
     return [chunk for chunk in found if chunk.reply_id not in held_out]
 
 
-def _write_line(example: Approved, mask: Mask, facts: Sequence[Retrieved], budget: Budget) -> _Line:
-    """One example as the trainer reads it; the answer alone is learnt (weight 0 elsewhere)."""
-    prompt = build_prompt(mask, example.history, example.question, facts, budget=budget)
-    messages: list[dict[str, Any]] = [
-        {**message, "weight": 0} if message["role"] == "assistant" else dict(message)
-        for message in prompt
-    ]
-    messages.append({"role": "assistant", "content": example.answer})
-    return _Line(example=example, text=json.dumps({"messages": messages}, ensure_ascii=False))
+def _count_expiring(lines: dict[Split, list[Line]]) -> dict[str, int]:
+    """How many trained answers state a fact that expires, by its kind."""
+    kinds = Counter(
+        kind
+        for line in lines[Split.train]
+        for each in (*line.earlier, line)
+        for kind in find_expiring(each.example.answer)
+    )
+    return dict(sorted(kinds.items()))
 
 
-def _refuse_too_few(lines: dict[Split, list[_Line]], dropped: Counter[str]) -> None:
+def _refuse_too_few(lines: dict[Split, list[Line]], dropped: Counter[str], recipe: Recipe) -> None:
     train, holdout = (len(lines[side]) for side in (Split.train, Split.holdout))
     why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
+    what = "edit" if recipe.method is Method.dpo else "approve"
     if train < MIN_EXAMPLES:
         raise TooFewExamplesError(
             f"there are {train} example(s) to train on, and at least {MIN_EXAMPLES} are needed "
-            f"(left out: {why}): approve more replies"
+            f"(left out: {why}): {what} more replies"
         )
     if holdout < MIN_HOLDOUT:
         raise TooFewExamplesError(
             f"none of the approved conversations falls into the hold-out (left out: {why}), so a "
-            f"candidate could not be judged: approve replies of more conversations"
+            f"candidate could not be judged: {what} replies of more conversations"
         )

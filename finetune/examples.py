@@ -2,17 +2,19 @@
 
 Only a reply that a person approved or edited teaches; what was sent unreviewed, or rejected, never
 does. Each way to ask (the customer's, and the phrasings of the review) is one example, with the
-history that the customer's question had.
+history that the customer's question had. An edit also tells what was not wanted: the draft.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.prompt import Chat
 from bot.turns import read_history
+from knowledge.words import same_words_key
 from store import Conversation, Reply, Review, Turn, Verdict, Way
 
 TEACHING = (Verdict.approved, Verdict.edited)
@@ -29,6 +31,11 @@ class Approved:
     question: str
     answer: str
     history: Chat
+    draft: str = ""
+    """What a model wrote, where a person edited it: the rejected side of a pair."""
+    reviewer: str = ""
+    asked_at: datetime | None = None
+    reviewed_at: datetime | None = None
 
 
 async def read_approved(session: AsyncSession) -> list[Approved]:
@@ -46,14 +53,14 @@ async def read_approved(session: AsyncSession) -> list[Approved]:
         answer = (review.text or "").strip()
         if answer:
             history = await _history_before(session, turn, reset_seq)
-            approved += _phrase(reply, turn.text, review.phrasings, answer, history)
+            approved += _phrase(reply, review, turn, answer, history)
     return approved
 
 
 def _phrase(
-    reply: Reply, question: str, phrasings: Sequence[str], answer: str, history: Chat
+    reply: Reply, review: Review, turn: Turn, answer: str, history: Chat
 ) -> Iterator[Approved]:
-    ways = dict.fromkeys(way.strip() for way in (question, *phrasings))
+    ways = dict.fromkeys(way.strip() for way in (turn.text, *review.phrasings))
     for phrasing, way in enumerate(way for way in ways if way):
         yield Approved(
             conversation_id=reply.conversation_id,
@@ -62,7 +69,19 @@ def _phrase(
             question=way,
             answer=answer,
             history=history,
+            draft="" if phrasing else _draft_of(reply, review, answer),
+            reviewer=review.reviewer,
+            asked_at=turn.created_at,
+            reviewed_at=review.created_at,
         )
+
+
+def _draft_of(reply: Reply, review: Review, answer: str) -> str:
+    """The draft that an edit took the place of; a fixed text is nobody's draft."""
+    if review.verdict is not Verdict.edited or reply.way is Way.unknown:
+        return ""
+    draft = reply.draft.strip()
+    return "" if same_words_key(draft) == same_words_key(answer) else draft
 
 
 async def history_of(session: AsyncSession, reply_id: int) -> Chat:
@@ -82,8 +101,3 @@ async def _history_before(session: AsyncSession, turn: Turn, reset_seq: int) -> 
     """A /reset that came later does not shorten what the question had before it."""
     since = reset_seq if reset_seq <= turn.seq else 0
     return await read_history(session, turn, from_seq=since)
-
-
-def with_texts(approved: Approved, question: str, answer: str, history: Chat) -> Approved:
-    """The same example in other words."""
-    return replace(approved, question=question, answer=answer, history=history)

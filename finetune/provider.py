@@ -14,7 +14,7 @@ from typing import Any
 from openai import AsyncOpenAI, NotFoundError
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
-from store import Dataset, Run, RunEvent, Split
+from store import Dataset, Method, Run, RunEvent, Split
 
 UPLOAD_TIMEOUT_S = 600.0
 PAGE = 100
@@ -47,10 +47,8 @@ class Provider:
         if found := await self.find_job(run):
             return found
         assert run.training_file_id is not None
-        method: Any = {
-            "type": "supervised",
-            "supervised": {"hyperparameters": {**AUTO, **run.hyperparameters}},
-        }
+        kind = "dpo" if run.method is Method.dpo else "supervised"
+        method: Any = {"type": kind, kind: {"hyperparameters": {**AUTO, **run.hyperparameters}}}
         return await self._once.fine_tuning.jobs.create(
             model=run.base_model,
             training_file=run.training_file_id,

@@ -22,8 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.examples import history_of
 from finetune.off_topic import off_topic_for
-from finetune.redact import redact
-from store import EvaluationItem, Example, Mode, Run, Split
+from finetune.redact import Redactor
+from store import Dataset, EvaluationItem, Example, Mode, Run, Split
 
 LIVE, CANDIDATE, FEW_SHOT = "live", "candidate", "few_shot"
 OFF_TOPIC, LIVE_OFF_TOPIC = "off_topic", "live_off_topic"
@@ -109,7 +109,8 @@ async def plan_evaluation(session: AsyncSession, run: Run, at_most: int) -> Plan
 async def read_questions(session: AsyncSession, dataset_id: int, at_most: int) -> list[Question]:
     """The hold-out's questions: first one of each conversation, then the second of each, ..."""
     ranked = await _ranked(session, dataset_id, Split.holdout)
-    return [await _as_question(session, example) for example in ranked[:at_most]]
+    words = (await session.get_one(Dataset, dataset_id)).recipe.get("words", ())
+    return [await _as_question(session, example, words) for example in ranked[:at_most]]
 
 
 async def read_shots(session: AsyncSession, dataset_id: int) -> list[dict[str, str]]:
@@ -142,12 +143,13 @@ async def _ranked(session: AsyncSession, dataset_id: int, side: Split) -> list[E
     return [example for _, _, example in ranked]
 
 
-async def _as_question(session: AsyncSession, example: Example) -> Question:
+async def _as_question(session: AsyncSession, example: Example, words: Sequence[str]) -> Question:
     history = await history_of(session, example.reply_id) if example.reply_id else []
+    redactor = Redactor(words=words)
     return Question(
         item=example.seq,
         question=example.question,
         reference=example.answer,
-        history=[{**turn, "content": redact(turn["content"]).text} for turn in history],
+        history=[{**turn, "content": redactor.redact(turn["content"])} for turn in history],
         conversation_id=example.conversation_id,
     )

@@ -10,7 +10,7 @@ ended run left there is removed by steps of its own.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -22,7 +22,7 @@ from finetune.announce import Recipients
 from finetune.budget import Limits, OverLimitError
 from finetune.claim import Claim, ClaimLostError
 from finetune.contest import Contest
-from finetune.dataset import Recipe, TooFewExamplesError, freeze, make_lines
+from finetune.dataset import TooFewExamplesError, freeze, make_lines
 from finetune.evaluate import Evaluator
 from finetune.examples import Approved
 from finetune.failure import Failure, judge, wait_s
@@ -30,6 +30,7 @@ from finetune.judge import Judge
 from finetune.leftovers import Leftovers
 from finetune.progress import Progress
 from finetune.provider import Provider
+from finetune.recipe import Recipe
 from finetune.run import AUTOMATIC, standing_refusal, was_trained_on
 from finetune.training import Training
 from finetune.trial import Trial, TrialOptions
@@ -133,7 +134,7 @@ class Retrainer:
         return None
 
     async def _collect(self, run: Run) -> None:
-        recipe = self._options.recipe
+        recipe = replace(self._options.recipe, method=run.method)
         lines = await make_lines(self._database, self._look_up, recipe)
         async with self._database.write() as session:
             dataset = await freeze(session, lines, recipe)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.budget import quiet_until
 from finetune.examples import TEACHING
-from store import AuditEntry, Database, Dataset, Review, Run, RunState, utc_now
+from store import AuditEntry, Database, Dataset, Method, Review, Run, RunState, utc_now
 from store.switches import read_switches
 
 Trigger = Literal["schedule", "count", "console", "command"]
@@ -30,12 +30,14 @@ async def request_run(
     requested_by: str,
     base_model: str,
     rivals: Sequence[str] = (),
+    method: Method = Method.sft,
     hyperparameters: dict[str, Any] | None = None,
 ) -> Run:
     """Ask for a retrain; `Retrainer.step` does it.
 
     Args:
         rivals: other base models that are trained on the same dataset and compared with it.
+        method: SFT on approved replies, or DPO on edits.
         hyperparameters: n_epochs, batch_size, learning_rate_multiplier; what is missing is `auto`.
 
     Raises:
@@ -46,6 +48,7 @@ async def request_run(
         requested_by=requested_by,
         base_model=base_model,
         rival_bases=list(rivals),
+        method=method,
         hyperparameters=hyperparameters or {},
     )
     try:

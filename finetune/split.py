@@ -1,11 +1,10 @@
 """Split: which conversations are held out, and what may not stand on both sides."""
 
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from finetune.examples import Approved
+from finetune.near import find_near, normalize
 from store import Split
 
 
@@ -19,11 +18,15 @@ def side_of(conversation_id: str, holdout_share: float) -> Split:
 
 
 def split(
-    approved: Sequence[Approved], holdout_share: float
+    approved: Sequence[Approved], holdout_share: float, near_duplicate: float = 1.0
 ) -> tuple[dict[Split, list[Approved]], Counter[str]]:
     """Both sides without repeats, and what was left out, by reason.
 
-    A train example that asks what a held-out one asks is left out, or the hold-out would be known.
+    A train example that asks what a held-out one asks, or nearly so, is left out, or the hold-out
+    would be known.
+
+    Args:
+        near_duplicate: the similarity from which on two questions are near; see finetune.near.
     """
     dropped: Counter[str] = Counter()
     sides: dict[Split, list[Approved]] = {side: [] for side in Split}
@@ -38,13 +41,19 @@ def split(
             dropped.update([reason] if reason else [])
             kept += [] if reason else [example]
         sides[side] = kept
+    train = sides[Split.train]
+    near = _near(train, held_out, near_duplicate)
+    sides[Split.train] = [example for place, example in enumerate(train) if place not in near]
+    dropped.update({"nearly asked in the hold-out": len(near)} if near else {})
     return sides, dropped
 
 
-def normalize(text: str) -> str:
-    """The words alone: one form of each character, no case, no punctuation, single spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.sub(r"[\W_]+", " ", folded).split())
+def _near(train: Sequence[Approved], held_out: Collection[str], least: float) -> set[int]:
+    """The places of train examples that are near a held-out question."""
+    if least >= 1:
+        return set()
+    asked = [example.question for example in train]
+    return {place for place, _ in find_near(asked, sorted(held_out), least)}
 
 
 def _reason_against(

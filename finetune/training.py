@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.budget import Limits, cost_of, estimate_cost, refuse_over_limits
-from finetune.dataset import write_file
+from finetune.files import write_file
 from finetune.progress import Progress
 from finetune.promote import add_candidate
 from finetune.provider import Provider, file_name

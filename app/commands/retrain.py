@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from app.settings import Settings
 from app.terminal import FAILED, CommandError, run, screen, table, when, whoami
-from store import Database, Lease, Run, RunEvent, RunState, utc_now
+from store import Database, Lease, Method, Run, RunEvent, RunState, utc_now
 
 if TYPE_CHECKING:
     from finetune.retrain import Retrainer
@@ -28,6 +28,9 @@ def retrain(
         bool, typer.Option("--watch/--no-watch", help="Stay and show how it goes.")
     ] = True,
     epochs: Annotated[int | None, typer.Option(min=1, max=50, help="Default: auto.")] = None,
+    method: Annotated[
+        Method, typer.Option(help="sft: on approved replies. dpo: on edits, against their drafts.")
+    ] = Method.sft,
 ) -> None:
     """Train on all approved replies, compare with the live model, and promote it if it is better.
 
@@ -42,7 +45,7 @@ def retrain(
 
       nod retrain --epochs 5 --no-watch
     """
-    run(lambda settings: _retrain(settings, watch, epochs))
+    run(lambda settings: _retrain(settings, watch, epochs, method))
 
 
 runs = typer.Typer(help="What was trained, and what came of it.")
@@ -70,7 +73,7 @@ def cancel(run_id: Annotated[int, typer.Argument(metavar="RUN")]) -> None:
     run(lambda settings: _cancel(settings, run_id))
 
 
-async def _retrain(settings: Settings, watch: bool, epochs: int | None) -> None:
+async def _retrain(settings: Settings, watch: bool, epochs: int | None, method: Method) -> None:
     from app.nod import open_store
     from finetune.run import RunActiveError, request_run
 
@@ -81,6 +84,7 @@ async def _retrain(settings: Settings, watch: bool, epochs: int | None) -> None:
                 trigger="command",
                 requested_by=whoami(),
                 base_model=settings.base_model,
+                method=method,
                 hyperparameters={"n_epochs": epochs} if epochs else {},
             )
         except RunActiveError as error:

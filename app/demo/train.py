@@ -12,8 +12,8 @@ from app.demo.report import Report
 from app.demo.story import Story
 from app.nod import Nod
 from app.terminal import CommandError, screen
-from finetune.dataset import Recipe
 from finetune.gate import GateOptions
+from finetune.recipe import Recipe
 from finetune.retrain import Retrainer, RetrainOptions
 from finetune.run import request_run
 from finetune.trial import TrialOptions

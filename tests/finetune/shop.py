@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.answer import Answerer
 from bot.turns import append_turn, lock_conversation
-from finetune.dataset import Recipe
 from finetune.gate import GateOptions
+from finetune.recipe import Recipe
 from finetune.retrain import Retrainer, RetrainOptions
 from finetune.run import active_run
 from finetune.split import side_of
@@ -83,7 +83,8 @@ class Shop:
 def quick_options(items: int = 8, **changes: object) -> RetrainOptions:
     """Options with which a run on the stub takes a second."""
     options = {
-        "recipe": Recipe(holdout_share=HOLDOUT_SHARE, context="none"),
+        # The stub learns by heart, so only near-duplicates show that it has learnt.
+        "recipe": Recipe(holdout_share=HOLDOUT_SHARE, context="none", near_duplicate=1.0),
         "trial": TrialOptions(gate=GateOptions(min_items=4), items=items),
         "poll_s": 0.02,
         "lease_s": 5.0,
@@ -149,13 +150,17 @@ async def _approve(
     address: str | None = None,
     verdict: Verdict | None = Verdict.approved,
     phrasings: Sequence[str] = (),
+    draft: str = "",
+    reviewer: str = "ada",
 ) -> int:
+    """An edited reply was held: its customer got what the person wrote, not the draft."""
     conversation = await lock_conversation(session, "web", address or question)
     turn = append_turn(session, conversation, Role.customer, question)
     await session.flush()
     reply = Reply(
         conversation_id=conversation.id,
         turn_id=turn.id,
+        draft=draft or answer,
         text=answer,
         status=ReplyStatus.sent,
         way=Way.retrieval,
@@ -170,7 +175,7 @@ async def _approve(
             verdict=verdict,
             text=text,
             phrasings=list(phrasings),
-            reviewer="ada",
+            reviewer=reviewer,
         )
         session.add(review)
     await session.flush()

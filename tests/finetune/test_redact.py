@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune.redact import find_details, redact
+from finetune.redact import Redactor, find_public, redact
 
 PERSONAL = [
     ("Write to ada.lovelace+shop@example.co.uk please", "Write to [email] please"),
@@ -56,7 +56,7 @@ def test_the_report_counts_what_was_found() -> None:
 
 
 def test_what_the_shop_publishes_stays() -> None:
-    public = find_details(["Ring us: +1 415-555-2671, or write to Help@example.com."])
+    public = find_public(["Ring us: +1 415-555-2671, or write to Help@example.com."])
     text = "Write to help@example.com or ring +1 (415) 555-2671, not to bob@example.com"
     assert redact(text, public=public).text == (
         "Write to help@example.com or ring +1 (415) 555-2671, not to [email]"
@@ -80,3 +80,24 @@ def test_a_detail_is_found_wherever_it_stands(before: str, detail: str, after: s
     if before.strip().endswith(("订单", "单")) or before.endswith(tuple("abc.")):
         before += " ,"
     assert detail not in redact(f"{before}{detail}{after}").text
+
+
+def test_a_detail_keeps_its_placeholder_through_a_conversation() -> None:
+    redactor = Redactor(words=["Ada", "Project Fern"])
+    said = [
+        redactor.redact("I am Ada, ada@example.com, my flat-mate is bob@example.com"),
+        redactor.redact("Is BOB@example.com told about project fern? Adam asks."),
+        redactor.redact("No, only ada@example.com and 138 1234 5678."),
+        redactor.redact("My number 13812345678 is the same one"),
+    ]
+    assert said == [
+        "I am [word], [email], my flat-mate is [email-2]",
+        "Is [email-2] told about [word-2]? Adam asks.",
+        "No, only [email] and [phone].",
+        "My number [phone] is the same one",
+    ]
+    assert redactor.found == {"email": 4, "word": 2, "phone": 2}
+
+
+def test_words_of_the_shop_are_found_in_chinese_too() -> None:
+    assert redact("张伟的床垫到了吗", words=["张伟"]).text == "[word]的床垫到了吗"

@@ -12,11 +12,13 @@ from store import (
     Database,
     Dataset,
     EvaluationItem,
+    Method,
     ModelVersion,
     Run,
     RunEvent,
     RunState,
     Stage,
+    Verdict,
 )
 from tests.finetune.faulty_proxy import Spoil, Spoiled, faulty_proxy
 from tests.finetune.shop import BASE_MODEL, Shop, approve, approve_many, open_shop, quick_options
@@ -74,6 +76,31 @@ async def test_a_run_goes_from_approved_replies_to_a_live_model(shop: Shop) -> N
     assert len({event.provider_id for event in events if event.provider_id}) == len(
         [event for event in events if event.provider_id]
     )
+
+
+async def test_a_run_trains_on_edits_against_their_drafts(shop: Shop) -> None:
+    for n in range(24):
+        await approve(
+            shop.database,
+            f"Is part {n} sold?",
+            f"Yes, part {n} is.",
+            verdict=Verdict.edited,
+            draft=f"I guess part {n} may be.",
+        )
+    await shop.knowledge.sync()
+    await request_run(
+        shop.database,
+        trigger="command",
+        requested_by="ada",
+        base_model=BASE_MODEL,
+        method=Method.dpo,
+    )
+    run = await shop.run_to_the_end()
+    assert run.state in (RunState.promoted, RunState.refused), run.error
+    assert (await only_dataset(shop.database)).method is Method.dpo
+    job = await shop.client.fine_tuning.jobs.retrieve(run.job_id or "")
+    assert job.method is not None
+    assert job.method.type == "dpo"
 
 
 async def test_an_answer_is_judged_without_its_own_conversation(shop: Shop) -> None:

@@ -1,8 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune.examples import Approved
-from finetune.split import normalize, side_of, split
+from finetune.near import find_near, normalize
+from finetune.split import side_of, split
 from store import Split, conversation_id
 
 ids = st.text(max_size=20).map(lambda address: conversation_id("web", address))
@@ -58,3 +60,22 @@ def test_a_pair_said_before_is_dropped_and_counted() -> None:
 def test_chinese_questions_keep_their_words() -> None:
     assert normalize("你们　送货吗？！") == "你们 送货吗"
     assert normalize("ＡＢＣ１２３") == "abc123"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_near"),
+    [
+        ("How do I return a bed?", "hi, how do i return a bed please", True),
+        ("How do I return a bed?", "How do I retrun a bed", True),
+        ("A bed, how do I return it?", "How do I return a bed?", True),
+        ("How do I return a bed?", "How do I return a lamp?", False),
+        ("Is the 90 cm one in stock?", "Is the 140 cm one in stock?", False),
+        ("Where is my parcel?", "Do you deliver to Norway?", False),
+        ("你们的床垫怎么退货？", "请问床垫怎么退货", True),
+        ("大号的枕头多少钱？", "小号的枕头多少钱？", False),
+    ],
+)
+def test_near_is_the_same_question_and_not_one_about_something_else(
+    one: str, other: str, is_near: bool
+) -> None:
+    assert bool(list(find_near([one], [other], 0.85))) is is_near

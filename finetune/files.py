@@ -1,0 +1,39 @@
+"""The files of a dataset: written from its rows whenever they are needed, whole or not at all."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from sqlalchemy import select
+
+from store import Database, Dataset, Example, Split
+
+
+def folder_of(home: Path, version: int) -> Path:
+    """Where the files of a version are."""
+    return home / "datasets" / f"v{version}"
+
+
+async def write_file(database: Database, dataset: Dataset, side: Split, home: Path) -> Path:
+    """Write one side to HOME/datasets/vN/SIDE.jsonl."""
+    async with database.read() as session:
+        lines = await session.scalars(
+            select(Example.line)
+            .where(Example.dataset_id == dataset.id, Example.split == side)
+            .order_by(Example.seq)
+        )
+        text = "".join(f"{line}\n" for line in lines)
+    path = folder_of(home, dataset.version) / f"{side}.jsonl"
+    await asyncio.to_thread(write_whole, path, text)
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put a text in the place of what a file held, if it held anything."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
