@@ -1,17 +1,16 @@
 """Knowledge: the documents, new ones by upload, and what retrieval finds for a question."""
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Any
 
-from nicegui import events, ui
+from nicegui import ui
 from sqlalchemy import func, select
 
 from app.console.layout import add_page
 from app.console.pieces import box, button, chip, empty, field, heading, icon, table, tag, when
+from app.console.upload import show_upload
 from app.console.visit import Desk, Visit
-from knowledge.reading import MAX_BYTES, READABLE
 from knowledge.retrieved import Retrieved
 from store import Chunk, ChunkKind, Document, DocumentKind, UserRole
 
@@ -31,7 +30,7 @@ async def _show(visit: Visit) -> None:
     with box("section"):
         tag("h2", visit.say("Documents"))
         if visit.may(UserRole.operator):
-            _upload(visit)
+            show_upload(visit)
         rows = box("documents")
 
     async def show(found: list[Any]) -> None:
@@ -93,54 +92,21 @@ def _remove_button(visit: Visit, row: Any) -> None:
     say = visit.say
     with ui.dialog() as dialog, box("card"):
         tag("h2", say("Remove {title}?", title=row.title))
-        tag("p", say("The bot can no longer look it up. The file itself stays where it is."))
+        is_upload = Path(row.source).parent == visit.nod.settings.home / "uploads"
+        more = "The uploaded file goes too." if is_upload else "The file itself stays where it is."
+        tag("p", f"{say('The bot can no longer look it up.')} {say(more)}")
 
         async def remove() -> None:
             dialog.close()
             await visit.nod.knowledge.remove_document(row.id)
+            if is_upload:
+                await asyncio.to_thread(Path(row.source).unlink, missing_ok=True)
             visit.tell(say("Removed"))
 
         with box("actions"):
             button(say("Remove"), visit.doing(UserRole.operator, remove), kind="danger")
             button(say("Cancel"), dialog.close, kind="quiet")
     button("", dialog.open, kind="quiet", picture="delete", hint=say("Remove"))
-
-
-def _upload(visit: Visit) -> None:
-    say = visit.say
-    kinds = ", ".join(sorted(kind.lstrip(".") for kind in READABLE))
-
-    async def take(event: events.UploadEventArguments) -> None:
-        async def ingest() -> None:
-            path = await _keep(visit, event)
-            report = await visit.nod.knowledge.ingest([path])
-            if why := report.failed.get(path):
-                raise ValueError(f"{path.name}: {why}")
-            visit.tell(say("{name}: {n} chunks", name=path.name, n=report.chunks))
-
-        await visit.doing(UserRole.operator, ingest)()
-
-    upload = ui.upload(
-        label=say("Drop files here, or press +"),
-        multiple=True,
-        auto_upload=True,
-        max_file_size=MAX_BYTES,
-        on_upload=take,
-        on_rejected=lambda: visit.tell(
-            say("Not taken: {kinds}, of 50 MB at most.", kinds=kinds), is_bad=True
-        ),
-    ).props(f'flat accept="{",".join(sorted(READABLE))}"')
-    upload.props["aria-label"] = say("Upload documents")
-
-
-async def _keep(visit: Visit, event: events.UploadEventArguments) -> Path:
-    """Store the upload under its own name, made harmless; the same name is the same document."""
-    folder = visit.nod.settings.home / "uploads"
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    name = re.sub(r"[^\w.\- ]", "_", Path(event.file.name).name).lstrip(". ")[-120:] or "unnamed"
-    path: Path = (folder / name).resolve()
-    await event.file.save(path)
-    return path
 
 
 def _search(visit: Visit) -> None:

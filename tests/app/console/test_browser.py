@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
@@ -11,6 +12,7 @@ from sqlalchemy import func, select
 from store import (
     AuditEntry,
     Database,
+    Document,
     Review,
     Setting,
     Turn,
@@ -272,6 +274,33 @@ async def test_a_person_steps_in_and_the_customer_reads_it(
     await expect(customer.locator(".turn.person .bubble")).to_have_text(
         "This is Rita. How can I help?"
     )
+
+
+async def test_an_upload_that_is_too_large_or_unreadable_leaves_nothing_behind(
+    open_page: OpenPage, nod: Running, shop: Database
+) -> None:
+    page = await open_page("/console/knowledge", as_="omar")
+    files = page.locator("input[type=file]")
+    broken = {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"no PDF at all"}
+    async with page.expect_request("**/upload/*") as request:
+        await files.set_input_files(broken)  # type: ignore[arg-type]
+    await expect(page.get_by_text("broken.pdf: the PDF is damaged")).to_be_visible()
+    await page.evaluate(  # a browser's own check binds nobody: send what it would not
+        """async (where) => {
+            const form = new FormData();
+            const half = new Uint8Array(27 << 20).fill(65);
+            form.append("file", new File([half, half], "huge.txt"));
+            const sent = fetch(where, {method: "POST", body: form});
+            document.title = await sent.then((answer) => `answered ${answer.status}`, String);
+        }""",
+        (await request.value).url,
+    )
+    await expect(page).to_have_title("answered 413")
+    uploads = Path(nod.store_url.split("///")[1]).parent / "uploads"
+    assert [path.name for path in uploads.iterdir()] == []
+    async with shop.read() as session:
+        stored = select(Document.id).where(Document.source.contains("uploads"))
+        assert list(await session.scalars(stored)) == []
 
 
 async def test_an_uploaded_document_is_found_by_search(open_page: OpenPage, shop: Database) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from sqlalchemy import select
 
 from app.console.guard import ConsoleGuard
@@ -29,7 +29,8 @@ async def client(database: Database) -> AsyncIterator[httpx2.AsyncClient]:
     app.add_middleware(ConsoleGuard, database=database)
 
     @app.api_route("/console/{path:path}", methods=["GET", "POST"])
-    async def page(path: str) -> str:
+    async def page(path: str, request: Request) -> str:
+        await request.body()
         return f"inside {path}"
 
     @app.get("/consoles")
@@ -53,6 +54,30 @@ async def log_in(
 
 async def is_inside(client: httpx2.AsyncClient) -> bool:
     return (await client.get("/console/runs")).status_code == 200
+
+
+async def megabytes(count: int, taken: list[int]) -> AsyncIterator[bytes]:
+    """A body whose length nobody knows before; `taken` counts what was read of it."""
+    for number in range(count):
+        taken.append(number)
+        yield bytes(1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("path", "most"), [("/console/_nicegui/client/x/upload/7", 53), ("/console/runs", 1)]
+)
+async def test_a_body_that_is_too_large_is_refused_while_it_comes_in(
+    client: httpx2.AsyncClient, path: str, most: int
+) -> None:
+    await log_in(client)
+    assert (await client.post(path, content=bytes(1_000))).status_code == 200
+    taken: list[int] = []
+    streamed = await client.post(path, content=megabytes(200, taken))
+    assert streamed.status_code == 413
+    assert "bytes are taken here" in streamed.text
+    assert len(taken) <= most + 1
+    announced = await client.post(path, content=b"", headers={"content-length": "99999999"})
+    assert announced.status_code == 413
 
 
 async def test_a_stranger_is_sent_to_the_door_and_back_to_the_page_he_wanted(
