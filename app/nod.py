@@ -164,7 +164,7 @@ async def _assemble(
         owner=owner,
         # Our own model server answers four at a time; who waits there waits against a timeout.
         concurrency=8 if server else 32,
-        on_reply=outbox.wake,
+        outbox=outbox,
     )
     return Nod(
         settings=settings,
@@ -173,7 +173,7 @@ async def _assemble(
         trainer=clients.trainer,
         knowledge=knowledge,
         answerer=answerer,
-        inbox=Inbox(database, on_turn=worker.wake, on_reply=outbox.wake),
+        inbox=Inbox(database, worker=worker, outbox=outbox),
         worker=worker,
         outbox=outbox,
         retrainer=Retrainer(

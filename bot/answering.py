@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.canary import choose_version
 from bot.claim import after, back_off_s
+from bot.claimer import Claimer
 from bot.draft import Draft
 from bot.masks import new_default
+from bot.outbox import Delivery
 from bot.phrases import Phrase
 from bot.policy import needs_review, status_of
 from bot.prompt import Chat
-from bot.turns import append_reply_turn, read_history
+from bot.turns import add_reply, lock, read_history
 from store import (
     Conversation,
     Mask,
@@ -62,17 +63,20 @@ async def read_scene(session: AsyncSession, turn: Turn) -> Scene:
 async def _read_around(
     session: AsyncSession, turn: Turn
 ) -> tuple[Conversation, Mask | None, list[ModelVersion]]:
-    """In one statement: each one costs several hops to the driver's thread."""
-    rows = await session.execute(
-        select(Conversation, Mask, ModelVersion)
-        .select_from(Conversation)
-        .outerjoin(Mask, Mask.is_default.is_(True))
-        .outerjoin(ModelVersion, ModelVersion.stage.in_((Stage.live, Stage.canary)))
-        .where(Conversation.id == turn.conversation_id)
-    )
+    rows = await session.execute(_AROUND, {"id": turn.conversation_id})
     found = rows.all()
     conversation, mask, _ = found[0]
     return conversation, mask, [version for *_, version in found if version is not None]
+
+
+# Statements of every message are made once: to make one costs more than to carry it out.
+_AROUND = (
+    select(Conversation, Mask, ModelVersion)
+    .select_from(Conversation)
+    .outerjoin(Mask, Mask.is_default.is_(True))
+    .outerjoin(ModelVersion, ModelVersion.stage.in_((Stage.live, Stage.canary)))
+    .where(Conversation.id == bindparam("id"))
+)
 
 
 async def keep_draft(
@@ -81,13 +85,15 @@ async def keep_draft(
     draft: Draft,
     switches: Switches,
     offered: ModelVersion | None = None,
-) -> Reply | None:
+    *,
+    outbox: Claimer[Delivery] | None = None,
+) -> Delivery | None:
     """Store the answer to a claimed turn; none when the claim was lost meanwhile.
 
     `offered` is the tuned model that could have answered. A draft that comes after a person took
     the conversation over is kept, but withdrawn.
     """
-    conversation = await session.get_one(Conversation, turn.conversation_id, with_for_update=True)
+    conversation = await lock(session, turn.conversation_id)
     if not await _end_claim(session, turn, state=TurnState.answered):
         return None
     if draft.way is Way.notice and await _has_notice(session, turn):
@@ -97,16 +103,17 @@ async def keep_draft(
         status = ReplyStatus.withdrawn
     reply = _as_reply(turn, draft, mode=switches.mode, status=status)
     reply.offered_version_id = offered.id if offered else None
-    await _add(session, conversation, reply)
-    return reply
+    return await _add(session, conversation, reply, outbox)
 
 
-async def postpone(session: AsyncSession, turn: Turn, reason: str) -> Reply | None:
+async def postpone(
+    session: AsyncSession, turn: Turn, reason: str, *, outbox: Claimer[Delivery] | None = None
+) -> Delivery | None:
     """Put a claimed turn off until the model is back; the notice to send, the first time.
 
     After six hours it is given up: the customer hears so, and a person is asked.
     """
-    conversation = await session.get_one(Conversation, turn.conversation_id, with_for_update=True)
+    conversation = await lock(session, turn.conversation_id)
     gives_up = utc_now() - turn.created_at > GIVE_UP_AFTER
     state = TurnState.failed if gives_up else TurnState.waiting
     if conversation.taken_over_at is not None:
@@ -121,28 +128,43 @@ async def postpone(session: AsyncSession, turn: Turn, reason: str) -> Reply | No
     text = (Phrase.unknown if gives_up else Phrase.notice).like(turn.text)
     draft = Draft(text=text, way=way, reason=f"{way}: {reason}", is_sure=False)
     reply = _as_reply(turn, draft, mode="", status=ReplyStatus.ready)
-    await _add(session, conversation, reply)
-    return reply
+    return await _add(session, conversation, reply, outbox)
 
 
 def _next_try(attempts: int) -> datetime:
     return after(back_off_s(attempts, first_s=FIRST_RETRY_S, most_s=MOST_RETRY_S))
 
 
-async def _end_claim(session: AsyncSession, turn: Turn, **values: Any) -> bool:
+async def _end_claim(
+    session: AsyncSession, turn: Turn, *, state: TurnState, due_at: datetime | None = None
+) -> bool:
     """Let a turn go, unless another worker holds it by now."""
-    result = await session.execute(
-        update(Turn)
-        .where(
-            Turn.id == turn.id,
-            Turn.state == TurnState.answering,
-            Turn.claimed_by == turn.claimed_by,
-        )
-        .values(claimed_by=None, claimed_until=None, **values)
-        .execution_options(synchronize_session=False)
-    )
+    values = {
+        "id_": turn.id,
+        "owner": turn.claimed_by,
+        "state_": state,
+        "due_at_": due_at or turn.due_at,
+    }
+    result = await session.execute(_END_CLAIM, values)
     assert isinstance(result, CursorResult)
     return result.rowcount == 1
+
+
+_END_CLAIM = (
+    update(Turn)
+    .where(
+        Turn.id == bindparam("id_"),
+        Turn.state == TurnState.answering,
+        Turn.claimed_by == bindparam("owner"),
+    )
+    .values(
+        state=bindparam("state_"),
+        due_at=bindparam("due_at_"),
+        claimed_by=None,
+        claimed_until=None,
+    )
+    .execution_options(synchronize_session=False)
+)
 
 
 async def _has_notice(session: AsyncSession, turn: Turn) -> bool:
@@ -150,13 +172,15 @@ async def _has_notice(session: AsyncSession, turn: Turn) -> bool:
     return await session.scalar(same) is not None
 
 
-async def _add(session: AsyncSession, conversation: Conversation, reply: Reply) -> None:
-    session.add(reply)
-    await session.flush()
-    if reply.status is ReplyStatus.ready:
-        append_reply_turn(session, conversation, reply)
+async def _add(
+    session: AsyncSession,
+    conversation: Conversation,
+    reply: Reply,
+    outbox: Claimer[Delivery] | None,
+) -> Delivery:
     if reply.way is Way.unknown:
         conversation.wants_person_at = utc_now()
+    return await add_reply(session, conversation, reply, outbox)
 
 
 def _as_reply(turn: Turn, draft: Draft, *, mode: str, status: ReplyStatus) -> Reply:

@@ -5,6 +5,12 @@ import random
 import socket
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BindParameter, String, bindparam
+
+from store import utc_now
+from store.base import UtcDateTime
 
 LEASE_S = 60.0
 """A claim that nobody renews for so long is anybody's."""
@@ -18,6 +24,20 @@ def make_owner() -> str:
 def lease_from(now: datetime) -> datetime:
     """When a claim made now runs out."""
     return now + timedelta(seconds=LEASE_S)
+
+
+NOW: BindParameter[datetime] = bindparam("now", type_=UtcDateTime())
+CLAIM_COLUMNS = {
+    "claimed_by": bindparam("owner", type_=String()),
+    "claimed_until": bindparam("until", type_=UtcDateTime()),
+}
+"""What a claim sets, in statements that are made once for all; see claim_values."""
+
+
+def claim_values(owner: str) -> dict[str, Any]:
+    """The parameters of such a statement."""
+    now = utc_now()
+    return {"now": now, "owner": owner, "until": lease_from(now)}
 
 
 def back_off_s(attempts: int, *, first_s: float, most_s: float) -> float:

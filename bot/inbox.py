@@ -1,41 +1,39 @@
 """The inbox: stores a message as a turn, once, and returns at once."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.claimer import Claimer
 from bot.message import Message
+from bot.outbox import Delivery
 from bot.phrases import Phrase
-from bot.turns import append_reply_turn, append_turn, lock_conversation
+from bot.turns import add_reply, append_turn, lock_conversation
 from store import Conversation, Database, Reply, ReplyStatus, Role, Turn, TurnState, Way
 from store.text import clean_text
 
 MAX_TEXT_CHARS = 8_000
 """A longer message is refused politely, and its first 8,000 characters are kept."""
 
+_TO_ANSWER = (TurnState.waiting, TurnState.answering)
 RESET = "/reset"
 _COMMANDS = {RESET: Phrase.reset, "/start": Phrase.welcome, "/help": Phrase.help}
 
 
-def _nobody_waits() -> None:
-    """Where no worker runs in this process: another one finds the turn by looking."""
-
-
 class Inbox:
-    """`on_turn` wakes who answers, `on_reply` who delivers; both are told after the commit."""
+    """Hands what it stored to who answers and who delivers in this process, after the commit."""
 
     def __init__(
         self,
         database: Database,
         *,
-        on_turn: Callable[[], None] = _nobody_waits,
-        on_reply: Callable[[], None] = _nobody_waits,
+        worker: Claimer[Turn] | None = None,
+        outbox: Claimer[Delivery] | None = None,
     ) -> None:
         self._database = database
-        self._on_turn = on_turn
-        self._on_reply = on_reply
+        self._worker = worker
+        self._outbox = outbox
 
     async def receive(self, message: Message) -> Turn | None:
         """Store a message; none when this delivery was stored before.
@@ -51,16 +49,16 @@ class Inbox:
             )
             if await _is_known(session, conversation, message.delivery_id):
                 return None
-            turn = await self._store(session, conversation, message)
-        if turn.state is TurnState.waiting:
-            self._on_turn()
-        else:
-            self._on_reply()
+            turn, delivery = await self._store(session, conversation, message)
+        if delivery is not None and self._outbox is not None:
+            self._outbox.take_over(delivery)
+        if turn.state in _TO_ANSWER and self._worker is not None:
+            self._worker.take_over(turn)
         return turn
 
     async def _store(
         self, session: AsyncSession, conversation: Conversation, message: Message
-    ) -> Turn:
+    ) -> tuple[Turn, Delivery | None]:
         is_taken_over = conversation.taken_over_at is not None
         answer = None if is_taken_over else _fixed_reply(message)
         waits = answer is None and not is_taken_over
@@ -74,10 +72,13 @@ class Inbox:
         )
         if _is_reset(message):
             conversation.context_from_seq = turn.seq + 1
+        if self._worker is not None:
+            await self._worker.claim_new(session, turn)
         await session.flush()
-        if answer is not None:
-            await _reply_at_once(session, conversation, turn, answer)
-        return turn
+        if answer is None:
+            return turn, None
+        reply = _at_once(turn, answer)
+        return turn, await add_reply(session, conversation, reply, self._outbox)
 
 
 async def _is_known(
@@ -85,26 +86,27 @@ async def _is_known(
 ) -> bool:
     if delivery_id is None:
         return False
-    same = select(Turn.id).where(
-        Turn.conversation_id == conversation.id, Turn.delivery_id == delivery_id
+    same = {"id": conversation.id, "delivery_id_": delivery_id}
+    return bool(await session.scalar(_IS_KNOWN, same))
+
+
+# Statements of every message are made once: to make one costs more than to carry it out.
+_IS_KNOWN = select(
+    exists().where(
+        Turn.conversation_id == bindparam("id"), Turn.delivery_id == bindparam("delivery_id_")
     )
-    return await session.scalar(same) is not None
+)
 
 
-async def _reply_at_once(
-    session: AsyncSession, conversation: Conversation, turn: Turn, text: str
-) -> None:
-    reply = Reply(
-        conversation_id=conversation.id,
+def _at_once(turn: Turn, text: str) -> Reply:
+    return Reply(
+        conversation_id=turn.conversation_id,
         turn_id=turn.id,
         text=text,
         status=ReplyStatus.ready,
         way=Way.notice,
         reason="notice: a fixed text",
     )
-    session.add(reply)
-    await session.flush()
-    append_reply_turn(session, conversation, reply)
 
 
 def _fixed_reply(message: Message) -> str | None:

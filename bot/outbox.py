@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, and_, exists, or_, select, text, update
+from sqlalchemy import Integer, Select, and_, bindparam, exists, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -21,7 +21,7 @@ from bot.channel import (
     PermanentDeliveryError,
     TransientDeliveryError,
 )
-from bot.claim import after, back_off_s, lease_from
+from bot.claim import CLAIM_COLUMNS, NOW, after, back_off_s, claim_values, lease_from
 from bot.claimer import Claimer
 from bot.thumbs import RATED
 from store import (
@@ -66,28 +66,29 @@ class Outbox(Claimer[Delivery]):
         self._channels = channels
         self._on_sent = on_sent
 
+    async def claim_new(self, session: AsyncSession, delivery: Delivery) -> None:
+        reply, conversation = delivery
+        if reply.status is not ReplyStatus.ready or conversation.channel not in self._channels:
+            return
+        if self._may_claim() and not await session.scalar(_IS_BEHIND, {"id": conversation.id}):
+            reply.status = ReplyStatus.sending
+            self._sign(reply)
+
     async def _claim(self, room: int) -> list[Delivery]:
         if not self._channels:
             return []
+        values = {"channels": list(self._channels), "room": room, **claim_values(self._owner)}
         async with self._database.write() as session:
-            claimed = await session.scalars(
-                update(Reply)
-                .where(Reply.id.in_(_next_replies(list(self._channels), room)))
-                .values(
-                    status=ReplyStatus.sending,
-                    attempts=Reply.attempts + 1,
-                    claimed_by=self._owner,
-                    claimed_until=lease_from(utc_now()),
-                )
-                .returning(Reply)
-            )
-            replies = claimed.all()
+            replies = (await session.scalars(_CLAIM, values)).all()
             if not replies:
                 return []
             ids = [reply.conversation_id for reply in replies]
             found = await session.scalars(select(Conversation).where(Conversation.id.in_(ids)))
             by_id = {conversation.id: conversation for conversation in found}
             return [(reply, by_id[reply.conversation_id]) for reply in replies]
+
+    def _row(self, delivery: Delivery) -> Reply:
+        return delivery[0]
 
     async def _do(self, delivery: Delivery) -> None:
         """One attempt, and what comes of it."""
@@ -190,10 +191,12 @@ async def release_claims(session: AsyncSession, owner: str) -> None:
 # As the partial index has it: SQLite does not use one for bound parameters.
 _UNSENT = text("reply.status IN ('ready', 'sending')")
 
+# Statements of every message are made once: to make one costs more than to carry it out.
+_IS_BEHIND = select(exists().where(Reply.conversation_id == bindparam("id"), _UNSENT))
 
-def _next_replies(channels: list[str], limit: int) -> Select[int]:
+
+def _next_replies() -> Select[int]:
     """The oldest replies to deliver through these channels, no two of one conversation."""
-    now = utc_now()
     earlier = aliased(Reply)
     is_first = ~exists().where(
         earlier.conversation_id == Reply.conversation_id,
@@ -201,14 +204,24 @@ def _next_replies(channels: list[str], limit: int) -> Select[int]:
         earlier.status.in_((ReplyStatus.ready, ReplyStatus.sending)),
     )
     is_due = or_(
-        and_(Reply.status == ReplyStatus.ready, Reply.due_at <= now),
-        and_(Reply.status == ReplyStatus.sending, Reply.claimed_until < now),
+        and_(Reply.status == ReplyStatus.ready, Reply.due_at <= NOW),
+        and_(Reply.status == ReplyStatus.sending, Reply.claimed_until < NOW),
     )
+    is_ours = Conversation.channel.in_(bindparam("channels", expanding=True))
     return (
         select(Reply.id)
         .join(Conversation, Conversation.id == Reply.conversation_id)
-        .where(_UNSENT, is_due, is_first, Conversation.channel.in_(channels))
+        .where(_UNSENT, is_due, is_first, is_ours)
         .order_by(Reply.due_at, Reply.id)
-        .limit(limit)
+        .limit(bindparam("room", type_=Integer))
         .with_for_update(skip_locked=True, of=Reply)
     )
+
+
+_CLAIM = (
+    update(Reply)
+    .where(Reply.id.in_(_next_replies()))
+    .values(status=ReplyStatus.sending, attempts=Reply.attempts + 1, **CLAIM_COLUMNS)
+    .returning(Reply)
+    .execution_options(synchronize_session=False)
+)

@@ -2,13 +2,24 @@
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from bot.claimer import Claimer
+from bot.outbox import Delivery
 from bot.prompt import Chat, as_history
-from store import Conversation, Reply, Role, Turn, Way, conversation_id, utc_now
+from store import (
+    Conversation,
+    Reply,
+    ReplyStatus,
+    Role,
+    Turn,
+    Way,
+    conversation_id,
+    utc_now,
+)
 
 HISTORY_TURNS = 40
 """So far at most it is read back; the token budget of the prompt is far below it."""
@@ -21,13 +32,27 @@ async def lock_conversation(
 ) -> Conversation:
     """The conversation at an address, made where there is none, and held until the commit."""
     id_ = conversation_id(channel, address)
-    found = await session.get(Conversation, id_, with_for_update=True)
+    found = (await session.scalars(_LOCKED, {"id": id_})).one_or_none()
     if found is None:
         await _insert_conversation(session, id=id_, channel=channel, address=address)
-        found = await session.get_one(Conversation, id_, with_for_update=True)
+        found = await lock(session, id_)
     if customer_name:
         found.customer_name = customer_name[:255]
     return found
+
+
+async def lock(session: AsyncSession, id_: str) -> Conversation:
+    """A conversation that there is, held until the commit."""
+    return (await session.scalars(_LOCKED, {"id": id_})).one()
+
+
+# Statements of every message are made once: to make one costs more than to carry it out.
+_LOCKED = (
+    select(Conversation)
+    .where(Conversation.id == bindparam("id"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 async def _insert_conversation(session: AsyncSession, **values: str) -> None:
@@ -53,6 +78,27 @@ def append_turn(
     return turn
 
 
+async def add_reply(
+    session: AsyncSession,
+    conversation: Conversation,
+    reply: Reply,
+    outbox: Claimer[Delivery] | None = None,
+) -> Delivery:
+    """Store a reply to a conversation that the caller has locked, and its turn if it may go out.
+
+    It is for `outbox.take_over` after the commit.
+    """
+    delivery = reply, conversation
+    may_go = reply.status is ReplyStatus.ready
+    if may_go and outbox is not None:
+        await outbox.claim_new(session, delivery)
+    session.add(reply)
+    await session.flush()
+    if may_go:
+        append_reply_turn(session, conversation, reply)
+    return delivery
+
+
 def append_reply_turn(session: AsyncSession, conversation: Conversation, reply: Reply) -> Turn:
     """What the customer is about to get, as a turn: for a reply that may be delivered."""
     role = Role.person if reply.way is Way.person else Role.bot
@@ -67,19 +113,31 @@ async def read_history(session: AsyncSession, turn: Turn, *, from_seq: int = 0) 
     """
     if turn.seq <= 1:
         return []
+    since = {
+        "id": turn.conversation_id,
+        "seq": turn.seq,
+        "from_seq": from_seq,
+        "least": max(from_seq, turn.seq - HISTORY_TURNS),
+    }
+    return as_history(await session.scalars(_HISTORY, since))
+
+
+def _history() -> Select[Turn]:
     asked = aliased(Turn)
     place = func.coalesce(asked.seq, Turn.seq)
-    rows = await session.scalars(
+    return (
         select(Turn)
         .outerjoin(Reply, Reply.id == Turn.reply_id)
         .outerjoin(asked, asked.id == Reply.turn_id)
         .where(
-            Turn.conversation_id == turn.conversation_id,
-            Turn.seq >= max(from_seq, turn.seq - HISTORY_TURNS),
-            place < turn.seq,
-            place >= from_seq,
+            Turn.conversation_id == bindparam("id"),
+            Turn.seq >= bindparam("least"),
+            place < bindparam("seq"),
+            place >= bindparam("from_seq"),
             Reply.way.is_(None) | Reply.way.not_in(_SAYS_NOTHING),
         )
         .order_by(place, Turn.seq)
     )
-    return as_history(rows)
+
+
+_HISTORY = _history()

@@ -6,22 +6,23 @@ the end of the claim are one transaction, so that nothing is answered twice.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
-from sqlalchemy import Select, and_, exists, or_, select, text, update
+from sqlalchemy import Integer, Select, and_, bindparam, exists, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from bot.answer import Answerer, NoAnswerYetError
 from bot.answering import Scene, keep_draft, postpone, read_scene
 from bot.channel import Channel, Preview
-from bot.claim import LEASE_S, lease_from
+from bot.claim import CLAIM_COLUMNS, LEASE_S, NOW, claim_values, lease_from
 from bot.claimer import Claimer
 from bot.draft import Draft
+from bot.outbox import Delivery
 from bot.policy import shows_while_written
-from store import Database, Reply, ReplyStatus, Turn, TurnState, utc_now
+from store import Database, Turn, TurnState, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -41,29 +42,31 @@ class AnswerWorker(Claimer[Turn]):
         *,
         owner: str | None = None,
         concurrency: int = 32,
-        on_reply: Callable[[], None] = lambda: None,
+        outbox: Claimer[Delivery] | None = None,
     ) -> None:
         super().__init__(owner=owner, concurrency=concurrency)
         self._database = database
         self._answerer = answerer
         self._channels = channels
-        self._on_reply = on_reply
+        self._outbox = outbox
 
-    async def _claim(self, room: int) -> list[Turn]:
-        now = utc_now()
+    async def claim_new(self, session: AsyncSession, turn: Turn) -> None:
+        if turn.state is not TurnState.waiting or not self._may_claim():
+            return
+        before = {"id": turn.conversation_id, "seq": turn.seq}
+        with session.no_autoflush:  # it is not stored yet, and is so in one go
+            is_behind = await session.scalar(_IS_BEHIND, before)
+        if not is_behind:
+            turn.state = TurnState.answering
+            self._sign(turn)
+
+    async def _claim(self, room: int) -> Sequence[Turn]:
         async with self._database.write() as session:
-            claimed = await session.scalars(
-                update(Turn)
-                .where(Turn.id.in_(_next_turns(room)))
-                .values(
-                    state=TurnState.answering,
-                    attempts=Turn.attempts + 1,
-                    claimed_by=self._owner,
-                    claimed_until=lease_from(now),
-                )
-                .returning(Turn)
-            )
-            return list(claimed)
+            claimed = await session.scalars(_CLAIM, {"room": room, **claim_values(self._owner)})
+            return claimed.all()
+
+    def _row(self, turn: Turn) -> Turn:
+        return turn
 
     async def _do(self, turn: Turn) -> None:
         try:
@@ -71,21 +74,23 @@ class AnswerWorker(Claimer[Turn]):
                 scene = await read_scene(session, turn)
             preview = self._preview(scene, turn)
             async with self._kept_alive(turn, preview):
-                reply = await self._reply(turn, scene, preview)
+                delivery = await self._reply(turn, scene, preview)
         except Exception as error:  # a fault of ours must not end the worker
             log.exception("turn_not_answered", turn_id=turn.id)
-            reply = await self._put_off(turn, f"{type(error).__name__}")
-        if reply is not None and reply.status is ReplyStatus.ready:
-            self._on_reply()
+            delivery = await self._put_off(turn, f"{type(error).__name__}")
+        if delivery is not None and self._outbox is not None:
+            self._outbox.take_over(delivery)
 
-    async def _reply(self, turn: Turn, scene: Scene, preview: Preview | None) -> Reply | None:
+    async def _reply(self, turn: Turn, scene: Scene, preview: Preview | None) -> Delivery | None:
         try:
             draft = await self._draft(turn, scene, preview)
         except NoAnswerYetError as error:
             log.warning("answer_put_off", turn_id=turn.id, attempts=turn.attempts)
             return await self._put_off(turn, str(error))
         async with self._database.write() as session:
-            return await keep_draft(session, turn, draft, scene.switches, scene.model_version)
+            return await keep_draft(
+                session, turn, draft, scene.switches, scene.model_version, outbox=self._outbox
+            )
 
     async def _draft(self, turn: Turn, scene: Scene, preview: Preview | None) -> Draft:
         watches = preview is not None and shows_while_written(scene.switches.policy)
@@ -98,9 +103,9 @@ class AnswerWorker(Claimer[Turn]):
             on_text=preview.show if preview and watches else None,
         )
 
-    async def _put_off(self, turn: Turn, reason: str) -> Reply | None:
+    async def _put_off(self, turn: Turn, reason: str) -> Delivery | None:
         async with self._database.write() as session:
-            return await postpone(session, turn, reason)
+            return await postpone(session, turn, reason, outbox=self._outbox)
 
     def _preview(self, scene: Scene, turn: Turn) -> Preview | None:
         """None where the customer is on another process's channel."""
@@ -152,10 +157,16 @@ async def _type(preview: Preview) -> None:
 # As the partial index has it: SQLite does not use one for bound parameters.
 _UNANSWERED = text("turn.state IN ('waiting', 'answering')")
 
+# Statements of every message are made once: to make one costs more than to carry it out.
+_IS_BEHIND = select(
+    exists().where(
+        Turn.conversation_id == bindparam("id"), Turn.seq < bindparam("seq"), _UNANSWERED
+    )
+)
 
-def _next_turns(limit: int) -> Select[int]:
+
+def _next_turns() -> Select[int]:
     """The oldest turns to answer, no two of one conversation."""
-    now = utc_now()
     earlier = aliased(Turn)
     is_first = ~exists().where(
         earlier.conversation_id == Turn.conversation_id,
@@ -163,13 +174,22 @@ def _next_turns(limit: int) -> Select[int]:
         earlier.state.in_((TurnState.waiting, TurnState.answering)),
     )
     is_due = or_(
-        and_(Turn.state == TurnState.waiting, Turn.due_at <= now),
-        and_(Turn.state == TurnState.answering, Turn.claimed_until < now),
+        and_(Turn.state == TurnState.waiting, Turn.due_at <= NOW),
+        and_(Turn.state == TurnState.answering, Turn.claimed_until < NOW),
     )
     return (
         select(Turn.id)
         .where(_UNANSWERED, is_due, is_first)
         .order_by(Turn.due_at, Turn.id)
-        .limit(limit)
+        .limit(bindparam("room", type_=Integer))
         .with_for_update(skip_locked=True)
     )
+
+
+_CLAIM = (
+    update(Turn)
+    .where(Turn.id.in_(_next_turns()))
+    .values(state=TurnState.answering, attempts=Turn.attempts + 1, **CLAIM_COLUMNS)
+    .returning(Turn)
+    .execution_options(synchronize_session=False)
+)

@@ -133,7 +133,7 @@ async def _rooms(settings: Settings, why: bool) -> "AsyncIterator[tuple[_Talk, I
             talk = _Talk(database, why)
             outbox = Outbox(database, {"terminal": talk.channel()})
             async with run_in_background(outbox.run(), outbox.stop):
-                yield talk, Inbox(database, on_reply=outbox.wake)
+                yield talk, Inbox(database, outbox=outbox)
         return
     async with open_nod(settings, "chat") as nod:
         talk = _Talk(nod.database, why)

@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 
 from bot.channel import Outgoing
 from bot.draft import Draft
+from bot.outbox import Delivery
 from store import Database, Reply, ReplyStatus, Turn, TurnState
 from tests.bot.running_bot import Bot, RememberingChannel, assemble
 
@@ -57,7 +58,7 @@ def die_at(step: str, chosen: str) -> None:
 
 def make_deadly(bot: Bot, step: str) -> None:
     """Have the process die while an answer is made, or right before or after it is stored."""
-    answer, wake_outbox = bot.answerer.answer, bot.outbox.wake
+    answer, take_over = bot.answerer.answer, bot.outbox.take_over
 
     async def answer_and_die(*args: object, **kwargs: object) -> Draft:
         die_at("answering", step)
@@ -65,12 +66,12 @@ def make_deadly(bot: Bot, step: str) -> None:
         die_at("answered", step)
         return draft
 
-    def wake_and_die() -> None:
+    def take_over_and_die(delivery: Delivery) -> None:
         die_at("ready", step)
-        wake_outbox()
+        take_over(delivery)
 
     bot.answerer.answer = answer_and_die  # type: ignore[method-assign]
-    bot.worker._on_reply = wake_and_die
+    bot.outbox.take_over = take_over_and_die  # type: ignore[method-assign]
 
 
 async def count_open(bot: Bot) -> int:

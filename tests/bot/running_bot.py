@@ -157,8 +157,8 @@ async def assemble(
     channel = channel or RememberingChannel()
     channels: dict[str, Channel] = {channel.name: channel}
     outbox = Outbox(database, channels, owner=owner)
-    worker = AnswerWorker(database, answerer, channels, owner=owner, on_reply=outbox.wake)
-    inbox = Inbox(database, on_turn=worker.wake, on_reply=outbox.wake)
+    worker = AnswerWorker(database, answerer, channels, owner=owner, outbox=outbox)
+    inbox = Inbox(database, worker=worker, outbox=outbox)
     return Bot(
         database=database,
         knowledge=knowledge,

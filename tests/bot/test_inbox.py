@@ -34,17 +34,10 @@ async def only_reply(database: Database) -> Reply:
         return (await session.scalars(select(Reply))).one()
 
 
-async def test_a_message_is_a_waiting_turn_and_wakes_the_worker(database: Database) -> None:
-    woken: list[str] = []
-    inbox = Inbox(
-        database,
-        on_turn=lambda: woken.append("worker"),
-        on_reply=lambda: woken.append("outbox"),
-    )
-    turn = await inbox.receive(message("Hello?", customer_name="Ann Lee"))
+async def test_a_message_is_a_turn_that_waits_for_any_worker(database: Database) -> None:
+    turn = await Inbox(database).receive(message("Hello?", customer_name="Ann Lee"))
     assert turn is not None
     assert (turn.seq, turn.role, turn.state) == (1, Role.customer, TurnState.waiting)
-    assert woken == ["worker"]
     async with database.read() as session:
         assert (await session.get_one(Conversation, ANN)).customer_name == "Ann Lee"
 

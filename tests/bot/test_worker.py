@@ -2,7 +2,9 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from bot.phrases import Phrase
@@ -56,6 +58,37 @@ async def test_one_conversation_is_answered_in_order_and_many_at_once(bot_anywhe
         taken = [reply_id for reply_id, _ in bot.channel.taken]
         mine = [reply_id for reply_id in taken if reply_id in {reply.id for reply in replies}]
         assert mine == [reply.id for reply in replies]
+
+
+async def test_what_comes_while_it_works_needs_no_looking_for(
+    bot_anywhere: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = bot_anywhere
+
+    async def finds_nothing(_room: int) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(bot.worker, "_claim", finds_nothing)
+    monkeypatch.setattr(bot.outbox, "_claim", finds_nothing)
+    async with bot.at_work():
+        await eventually(lambda: _is(bot.worker._is_running and bot.outbox._is_running))
+        await asyncio.gather(*(bot.hear("Hello?", address=f"customer {i}") for i in range(8)))
+        await bot.delivered(8)
+
+
+async def test_who_writes_on_while_an_answer_is_made_is_answered_in_order(
+    bot_anywhere: Bot,
+) -> None:
+    bot = bot_anywhere
+    async with bot.at_work():
+        for i in range(6):
+            await bot.hear(f"question {i}")
+        await bot.delivered(6)
+    asked = [turn for turn in await bot.turns() if turn.role is Role.customer]
+    assert [turn.text for turn in asked] == [f"question {i}" for i in range(6)]
+    replies = await bot.replies()
+    assert [reply.turn_id for reply in replies] == [turn.id for turn in asked]
+    assert [reply_id for reply_id, _ in bot.channel.taken] == [reply.id for reply in replies]
 
 
 async def test_two_workers_racing_answer_and_send_each_turn_once(
@@ -193,3 +226,7 @@ async def test_what_streams_is_what_is_sent(bot: Bot) -> None:
     assert len(shown) > 1
     assert shown[-1] == texts[0]
     assert all(texts[0].startswith(text) for text in shown)
+
+
+async def _is(value: bool) -> bool:
+    return value
