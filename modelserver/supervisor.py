@@ -20,6 +20,7 @@ from modelserver.engine import Engine
 from modelserver.files import RESULTS, Files, insert_file
 from modelserver.ids import derived_id, now
 from modelserver.jobs import fail, tell, tuned_name
+from modelserver.parity import explain, find_faults
 from modelserver.progress import Done, Failed, Progress
 from modelserver.results import compiled_results_id, write_compiled_results, write_results
 from modelserver.trainer import Trainer
@@ -194,9 +195,12 @@ class Supervisor:
         model = Model(name=tuned_name(job), base=job["base"], adapter=done.path)
         try:
             self._engine.load([model])
+            faults = find_faults(self._engine, model, self._data_dir / "jobs" / job["id"])
         except Exception as error:
             log.exception("job %s: its adapter could not be loaded", job["id"])
             return Failed(message=f"the trained adapter could not be loaded: {error}")
+        if faults:
+            return Failed(message=explain(faults), code="serve_parity", param="model")
         file_id = derived_id("file-", job["id"], RESULTS)
         results = {
             file_id: ("step_metrics.csv", write_results(self._database, job["id"])),

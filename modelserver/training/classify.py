@@ -43,8 +43,9 @@ class Classifier:
     def _render(self, prompt: str) -> Corpus:
         """One sequence a class."""
         rendered = [
-            render_example(self.tokenizer, {"prompt": prompt, "completion": label})
+            sequence
             for label in self.task.classes
+            for sequence in render_example(self.tokenizer, {"prompt": prompt, "completion": label})
         ]
         return Corpus(
             tokens=np.array([i for one in rendered for i in one.ids], dtype=np.int32),

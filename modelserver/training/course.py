@@ -16,9 +16,13 @@ from modelserver.training.corpus import Corpus, write_corpus
 from modelserver.training.order import Order
 from modelserver.training.pack import Pack
 from modelserver.training.recipe import Recipe, choose_recipe
-from modelserver.training.render import render_example, render_pair
+from modelserver.training.render import render_example, render_pair, shows_tools
 
 _TOLD_SKIPS = 20
+_NO_PLACE_FOR_TOOLS = (
+    "the base model's chat template has no place for tools: the examples' tools are left out; "
+    "choose a base model that was made for tools"
+)
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,15 @@ class Course:
 
 
 def write_corpora(order: Order, tokenizer: Any, context_length: int) -> Corpora:
+    warned: list[str] = []
+
     def render(example: dict[str, Any]) -> tuple[Any, ...]:
+        if example.get("tools") and not warned and not shows_tools(tokenizer, example):
+            warned.append(_NO_PLACE_FOR_TOOLS)
+            order.tell(type="message", level="warn", message=_NO_PLACE_FOR_TOOLS)
         if order.method == "dpo":
             return render_pair(tokenizer, example)
-        return (render_example(tokenizer, example),)
+        return render_example(tokenizer, example)
 
     told = 0
 

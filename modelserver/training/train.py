@@ -17,6 +17,7 @@ from modelserver.training.course import Corpora, Course, plan_course, write_corp
 from modelserver.training.model import load_model, load_tokenizer
 from modelserver.training.order import Order
 from modelserver.training.pack import make_packs
+from modelserver.training.probe import write_probes
 from modelserver.training.recipe import rate_at
 from modelserver.training.step import mean, take_step, validate
 
@@ -44,6 +45,7 @@ def train(order: Order) -> int:
             )
         if is_stopped() and state.epoch < job.course.recipe.n_epochs:
             return EXIT_STOPPED
+    write_probes(order, job.tokenizer, job.model)
     order.tell(type="done", trained_tokens=state.trained_tokens, path=str(path))
     _tidy(order.folder)
     return 0
@@ -55,6 +57,7 @@ class _Job:
 
     order: Order
     base: Base
+    tokenizer: Any
     corpora: Corpora
     classifier: Classifier | None
     course: Course
@@ -75,6 +78,7 @@ def _prepare(order: Order) -> _Job:
     return _Job(
         order=order,
         base=base,
+        tokenizer=tokenizer,
         corpora=corpora,
         classifier=read_classifier(order, tokenizer, base.context_length),
         course=course,

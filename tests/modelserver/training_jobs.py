@@ -28,7 +28,7 @@ async def upload(client: AsyncOpenAI, content: bytes, purpose: Any = "fine-tune"
 
 async def wait_for(client: AsyncOpenAI, job_id: str, *statuses: str) -> Any:
     """The job once it has one of these statuses, by default once it has ended."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         while True:  # as every client does it
             job = await client.fine_tuning.jobs.retrieve(job_id)
             if job.status in (statuses or FINISHED):

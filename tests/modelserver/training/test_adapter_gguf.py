@@ -10,20 +10,10 @@ from safetensors.numpy import load_file, save_file
 
 from modelserver.bases import Base
 from modelserver.gguf_file import GgufReader
-from modelserver.training.__main__ import main
 from modelserver.training.adapter_gguf import AdapterError, write_adapter_gguf
-from tests.modelserver.training.job import FACTS, chat_line, told, write_job
+from tests.modelserver.training.job import FACTS, chat_line
 
 xllamacpp = pytest.importorskip("xllamacpp", reason="serving needs the local extra")
-
-
-@pytest.fixture(scope="module")
-def adapter_dir(base: Base, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter that has learnt its answers by heart."""
-    folder = tmp_path_factory.mktemp("job")
-    job = write_job(folder / "a", data_dir, n_epochs=40, batch_size=4, learning_rate_multiplier=10)
-    assert main(job) == 0
-    return Path(told(job, "done")[0]["path"])
 
 
 def answer_in_torch(base: Base, adapter_dir: Path, question: str) -> str:
