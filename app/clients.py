@@ -1,6 +1,6 @@
-"""The three clients of OpenAI's API: one each to answer, to train and to embed.
+"""The clients of OpenAI's API: one each to answer, to train, to embed and to judge.
 
-They differ by base URL and key alone; by default all three speak to one endpoint.
+They differ by base URL and key alone; by default all speak to one endpoint.
 """
 
 from collections.abc import AsyncIterator
@@ -21,6 +21,7 @@ class Clients:
     models: AsyncOpenAI
     trainer: AsyncOpenAI
     embeddings: AsyncOpenAI
+    judge: AsyncOpenAI
 
 
 @asynccontextmanager
@@ -40,8 +41,9 @@ async def open_clients(
 
     trainer = other(settings.trainer_base_url, _reveal(settings.trainer_api_key))
     embeddings = other(settings.embedding_base_url, _reveal(settings.embedding_api_key))
+    judge = other(settings.judge_base_url, _reveal(settings.judge_api_key))
     try:
-        yield Clients(models=models, trainer=trainer, embeddings=embeddings)
+        yield Clients(models=models, trainer=trainer, embeddings=embeddings, judge=judge)
     finally:
         await models.close()
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import structlog
 
 from app.settings import (
-    LOCAL_BASE_MODEL,
     LOCAL_EMBEDDING_MODEL,
     STUB_EMBEDDING_MODEL,
     Settings,
@@ -117,8 +116,8 @@ class ModelServer:
         command += ["--engine", self._settings.model_engine]
         if self._settings.model_engine == "stub":
             command += ["--alias", f"{STUB_EMBEDDING_MODEL}={LOCAL_EMBEDDING_MODEL}"]
-        if self._settings.base_model != LOCAL_BASE_MODEL:
-            command += ["--base", self._settings.base_model]
+        for base in self._settings.base_models:
+            command += ["--base", base]
         return command
 
     async def _follow(self, process: Process) -> None:

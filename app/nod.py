@@ -26,12 +26,13 @@ from store.migrate import migrate
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from bot.answer import Answerer, AnswerOptions
+    from bot.answer import Answerer
     from bot.channel import Channel
     from bot.inbox import Inbox
     from bot.outbox import Outbox
     from bot.worker import AnswerWorker
-    from finetune.retrain import Retrainer, RetrainOptions
+    from finetune.canary import Canary
+    from finetune.retrain import Retrainer
     from knowledge import Knowledge
 
 
@@ -51,6 +52,7 @@ class Nod:
     worker: AnswerWorker
     outbox: Outbox
     retrainer: Retrainer
+    canary: Canary
     model_server: ModelServer | None
     """Our own, when it is a child of this process."""
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -130,11 +132,14 @@ async def _assemble(
 ) -> Nod:
     await asyncio.to_thread(_import_rooms)
     from app.clients import open_clients
+    from app.options import make_options
     from bot.answer import Answerer
     from bot.inbox import Inbox
     from bot.masks import ensure_default
     from bot.outbox import Outbox
     from bot.worker import AnswerWorker
+    from finetune.canary import Canary
+    from finetune.judge import Judge
     from finetune.retrain import Retrainer
     from knowledge import Knowledge
 
@@ -149,7 +154,7 @@ async def _assemble(
     )
     stack.push_async_callback(knowledge.close)
     await ensure_default(database)
-    options = _options(settings)
+    options = make_options(settings)
     # One process keeps its name from start to start, and so takes up at once what it left.
     owner = "nod" if settings.is_for_one_process else None
     channels: dict[str, Channel] = {}
@@ -183,48 +188,12 @@ async def _assemble(
             clients.trainer,
             settings.home,
             options.retrain,
+            judge=Judge(clients.judge, settings.judge_model) if settings.judge_model else None,
             owner=owner,
         ),
+        canary=Canary(database, options.canary, options.recipients),
         model_server=server,
         channels=channels,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Options:
-    answer: AnswerOptions
-    retrain: RetrainOptions
-
-
-def _options(settings: Settings) -> _Options:
-    """What the settings mean to the rooms; training and serving share one budget."""
-    from bot.answer import AnswerOptions
-    from bot.prompt import Budget
-    from finetune.gate import GateOptions
-    from finetune.recipe import Recipe
-    from finetune.retrain import RetrainOptions
-    from finetune.trial import TrialOptions
-
-    budget = Budget(
-        mask_tokens=settings.mask_tokens,
-        context_tokens=settings.context_tokens,
-        history_tokens=settings.history_tokens,
-    )
-    return _Options(
-        answer=AnswerOptions(
-            approved_similarity=settings.approved_similarity,
-            context_chunks=settings.context_chunks,
-            budget=budget,
-            timeout_s=settings.model_timeout_s,
-        ),
-        retrain=RetrainOptions(
-            recipe=Recipe(holdout_share=settings.holdout_share, budget=budget),
-            trial=TrialOptions(
-                gate=GateOptions(
-                    min_items=settings.gate_min_items, confidence=settings.gate_confidence
-                ),
-            ),
-        ),
     )
 
 

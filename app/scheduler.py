@@ -1,4 +1,5 @@
-"""The scheduler: advances the run, starts runs by the clock and by the count.
+"""The scheduler: advances the run, starts runs by the clock and by the count, looks at the canary,
+tells the operators.
 
 Any number of processes may run one; the holder of the lease works, the others look on. The
 switches are read anew at every tick, so that a new schedule holds at once everywhere.
@@ -8,22 +9,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import openai
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
-from sqlalchemy import select
 
+from app.announcing import Announcer
+from app.announcing.senders import open_announcer
 from app.cron import CronError, read_cron
 from app.lease import Duty
 from app.nod import Nod
+from app.shutdowns import warn_of_shutdowns
 from bot.claim import make_owner
-from finetune.run import RunActiveError, Trigger, is_due_by_count, request_run
-from store import ModelVersion, Stage, utc_now
+from finetune.run import RunActiveError, Trigger, is_due_by_count, is_quiet, request_run
+from store import utc_now
 from store.switches import read_switches
 
 STEP_EVERY_S = 2.0
 COUNT_EVERY_S = 20.0
+LOOK_AT_CANARY_EVERY_S = 60.0
 LOOK_AT_MODELS_EVERY_S = 6 * 3600.0
 LEASE_S = 30.0
 MISFIRE_S = 3600
@@ -55,13 +58,16 @@ class Scheduler:
         self._every(LEASE_S / 3, self._keep_duty)
         self._every(STEP_EVERY_S, self._when_on_duty(self._advance))
         self._every(COUNT_EVERY_S, self._when_on_duty(self._start_by_count))
+        self._every(LOOK_AT_CANARY_EVERY_S, self._when_on_duty(self._look_at_canary))
         self._every(LOOK_AT_MODELS_EVERY_S, self._when_on_duty(self._warn_of_shutdowns))
-        self._jobs.start()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self._jobs.shutdown(wait=False)
-            await self._duty.give_back()
+        async with open_announcer(self._nod.settings, self._nod.database) as announcer:
+            self._every(STEP_EVERY_S, self._when_on_duty(_emptied(announcer)))
+            self._jobs.start()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._jobs.shutdown(wait=False)
+                await self._duty.give_back()
 
     def _every(self, seconds: float, tick: Tick) -> None:
         # The first one comes at once, not after the first interval.
@@ -85,6 +91,9 @@ class Scheduler:
         while await self._nod.retrainer.step():
             pass
 
+    async def _look_at_canary(self) -> None:
+        await self._nod.canary.step()
+
     async def _follow_clock(self) -> None:
         """Put the cron job where the switch says."""
         async with self._nod.database.read() as session:
@@ -99,7 +108,12 @@ class Scheduler:
             self._jobs.add_job(job, trigger, id=CLOCK)
 
     async def _start_by_clock(self) -> None:
-        await self._request("schedule")
+        async with self._nod.database.read() as session:
+            is_quiet_now = await is_quiet(session)
+        if is_quiet_now:
+            log.warning("no_run_in_quiet_hours", why="retrain_cron falls into retrain_quiet_hours")
+        else:
+            await self._request("schedule")
 
     async def _start_by_count(self) -> None:
         async with self._nod.database.read() as session:
@@ -120,24 +134,16 @@ class Scheduler:
     async def _warn_of_shutdowns(self) -> None:
         """Providers say in the list of models when one of them goes dark."""
         await self._nod.wait_for_models()
-        try:
-            models = [model async for model in self._nod.models.models.list()]
-        except openai.OpenAIError as error:
-            log.warning("models_not_listed", error=str(error))
-            return
-        in_use = await self._models_in_use()
-        for model in models:
-            shutdown = getattr(model, "shutdown_date", None)
-            if model.id in in_use and shutdown:
-                log.warning("model_goes_dark", model=model.id, shutdown_date=str(shutdown))
+        nod = self._nod
+        await warn_of_shutdowns(nod.database, nod.settings, (nod.models, nod.trainer))
 
-    async def _models_in_use(self) -> set[str]:
-        async with self._nod.database.read() as session:
-            live = await session.scalars(
-                select(ModelVersion.model).where(ModelVersion.stage == Stage.live)
-            )
-            settings = self._nod.settings
-            return {settings.base_model, settings.embedding_model, *live}
+
+def _emptied(announcer: Announcer) -> Tick:
+    async def send_all() -> None:
+        while await announcer.step():
+            pass
+
+    return send_all
 
 
 def _trigger_of(cron: str) -> CronTrigger | None:

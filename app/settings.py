@@ -7,6 +7,7 @@ see store.switches.
 import re
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -73,7 +74,44 @@ class Settings(BaseSettings):
 
     gate_min_items: int = Field(default=8, ge=1, description="Fewer hold-out items: no promotion.")
     gate_confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    gate_similarity_loss: float = Field(
+        default=0.01, ge=0, le=1, description="So much less of the mean counts as no worse."
+    )
+    gate_facts_loss: float = Field(default=0.02, ge=0, le=1)
+    gate_refusal_loss: float = Field(default=0.02, ge=0, le=1)
+    gate_length_loss: float = Field(default=0.1, ge=0, le=1)
+    gate_language_loss: float = Field(default=0.01, ge=0, le=1)
+    gate_protected: str = Field(
+        default="*", description="Slices that may not regress: tag:refund, channel:web; * for all."
+    )
+    gate_slice_min_items: int = Field(default=5, ge=2, description="Smaller slices are not judged.")
+    judge_model: str | None = Field(default=None, description="A model that compares answers.")
+    judge_base_url: str | None = Field(default=None, description="Default: model_base_url.")
+    judge_api_key: SecretStr | None = Field(default=None)
     holdout_share: float = Field(default=0.2, gt=0, lt=0.9)
+
+    rival_base_models: str = Field(
+        default="", description="More base models that our own model server holds, by commas."
+    )
+    training_price: float = Field(
+        default=0.0, ge=0, description="Of a million trained tokens, in any one currency."
+    )
+    run_budget: float | None = Field(default=None, ge=0, description="The most for one run.")
+    month_budget: float | None = Field(default=None, ge=0, description="The most for one month.")
+
+    canary_min_conversations: int = Field(
+        default=20, ge=5, description="Judged conversations on each side at the first look."
+    )
+    canary_tolerance: float = Field(default=0.05, ge=0, le=1)
+    canary_days: int = Field(default=30, ge=1, description="Undecided for so long, it ends.")
+
+    announce_emails: str = Field(default="", description="Who hears how runs end, by commas.")
+    smtp_url: SecretStr | None = Field(
+        default=None, description="smtp://USER:PASSWORD@HOST:587, or smtps://...:465."
+    )
+    smtp_from: str = Field(default="nod@localhost", description="The sender of e-mails.")
+    announce_webhook_url: str | None = Field(default=None)
+    announce_webhook_secret: SecretStr | None = Field(default=None)
 
     @field_validator("database_url")
     @classmethod
@@ -87,6 +125,22 @@ class Settings(BaseSettings):
         if backend not in ("sqlite", "postgresql"):
             raise ValueError("give sqlite+aiosqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
         return url
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _known_smtp(cls, url: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(url.get_secret_value() if url else "smtp://host")
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            raise ValueError("give smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465")
+        return url
+
+    @model_validator(mode="after")
+    def _can_send_emails(self) -> Self:
+        if split_commas(self.announce_emails) and self.smtp_url is None:
+            raise ValueError(
+                "NOD_ANNOUNCE_EMAILS needs NOD_SMTP_URL: smtp://USER:PASSWORD@HOST:587"
+            )
+        return self
 
     @model_validator(mode="after")
     def _resolve_home(self) -> Self:
@@ -110,6 +164,11 @@ class Settings(BaseSettings):
         return self.model_base_url is None
 
     @property
+    def base_models(self) -> tuple[str, ...]:
+        """The base model and its rivals, each once."""
+        return tuple(dict.fromkeys((self.base_model, *split_commas(self.rival_base_models))))
+
+    @property
     def is_for_one_process(self) -> bool:
         """Whether the data folder holds what two processes would spoil for each other."""
         return self.runs_model_server or self.chroma_url is None
@@ -120,6 +179,11 @@ class Settings(BaseSettings):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         shown = f"[{host}]" if ":" in host else host
         return (self.public_url or f"http://{shown}:{self.port}").rstrip("/")
+
+
+def split_commas(value: str) -> tuple[str, ...]:
+    """The parts of a setting that is a list."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -137,7 +201,7 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(f"The settings cannot be read: {error}") from None
 
 
-_SECRET = re.compile("key|token|password|secret", re.IGNORECASE)
+_SECRET = re.compile("key|token|password|secret|smtp_url", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(://[^/@\s:]*):\S*@")
 
 

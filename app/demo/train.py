@@ -11,8 +11,8 @@ from app.demo.ask import CONCURRENCY
 from app.demo.report import Report
 from app.demo.story import Story
 from app.nod import Nod
+from app.options import make_gate
 from app.terminal import CommandError, screen
-from finetune.gate import GateOptions
 from finetune.recipe import Recipe
 from finetune.retrain import Retrainer, RetrainOptions
 from finetune.run import request_run
@@ -26,9 +26,7 @@ async def retrain(nod: Nod, report: Report, epochs: int, *, who: str) -> Run:
     settings = nod.settings
     options = RetrainOptions(
         recipe=Recipe(holdout_share=settings.holdout_share, budget=nod.answerer.options.budget),
-        trial=TrialOptions(
-            gate=GateOptions(min_items=settings.gate_min_items), items=EVALUATION_ITEMS
-        ),
+        trial=TrialOptions(gate=make_gate(settings), items=EVALUATION_ITEMS),
         concurrency=CONCURRENCY,
         poll_s=1.0,
     )

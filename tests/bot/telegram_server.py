@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -77,7 +78,7 @@ class TelegramServer:
     def texts_in(self, chat_id: int) -> list[str]:
         """What the bot has written in a chat, as it reads now."""
         return [
-            message["text"]
+            message.get("text", "")
             for message in self.messages.values()
             if message["chat"]["id"] == chat_id and message["from"]["is_bot"]
         ]
@@ -100,7 +101,10 @@ class TelegramServer:
     async def answer(self, request: Request) -> Response:
         token, method = request.path_params["token"], request.path_params["method"]
         form = await request.form()
-        data = {key: _parse(str(value)) for key, value in form.items()}
+        data = {
+            key: await value.read() if isinstance(value, UploadFile) else _parse(value)
+            for key, value in form.items()
+        }
         self.calls.append((method, data))
         try:
             if token != TOKEN:
@@ -151,6 +155,13 @@ class TelegramServer:
         if "reply_markup" in data:
             content["reply_markup"] = data["reply_markup"]
         return message | content if message.update(content) is None else message
+
+    async def sendPhoto(self, data: dict[str, Any]) -> Any:
+        photo = {"file_id": "p1", "file_unique_id": "p1", "width": 900, "height": 420}
+        content = {"photo": [photo], "caption": data.get("caption", "")}
+        if len(content["caption"]) > 1024:
+            raise RefusalError(400, "Bad Request: message caption is too long")
+        return self._message(int(data["chat_id"]), ME["id"], content)
 
     async def sendMessageDraft(self, data: dict[str, Any]) -> Any:
         if int(data["chat_id"]) < 0:
