@@ -41,9 +41,10 @@ class CreateCompletion(Sampling):
 @router.post("")
 async def create(request: Request, here: Here, body: CreateCompletion) -> Response:
     model = here.catalog.find(body.model)
-    if body.echo and body.logprobs is not None:
+    if body.echo and body.logprobs is not None and body.max_tokens == 0:
         raise BadRequestError(
-            "echo: the prompt's own logprobs are not known here; leave one of the two out.",
+            "echo: the prompt's own logprobs are not known here, so a prompt can't be scored; ask "
+            "for some tokens (max_tokens) to get theirs.",
             param="echo",
         )
     wires = body.spread_prompts()
@@ -74,13 +75,31 @@ async def _dress(
             for choice in chunk["choices"]:
                 index, text = choice["index"], choice.get("text", "")
                 if index not in lengths:
-                    lengths[index] = 0
-                    text = (body.prompts[index // (body.n or 1)] if body.echo else "") + text
+                    prompt = body.prompts[index // (body.n or 1)] if body.echo else ""
+                    lengths[index] = len(prompt)
+                    if prompt:
+                        yield head | {"choices": [_echo(prompt, index, body)]}
                 dressed = _dress_choice(choice | {"text": text}, body, lengths[index])
                 lengths[index] += len(text)
                 yield head | {"choices": [dressed]}
     if body.wants_usage or not body.stream:
         yield head | {"choices": [], "usage": add_usage(usages, body.n or 1)}
+
+
+def _echo(prompt: str, index: int, body: CreateCompletion) -> dict[str, Any]:
+    """The prompt as if it were one token, of which nobody knows how likely it was."""
+    unknown = {
+        "tokens": [prompt],
+        "token_logprobs": [None],
+        "top_logprobs": [None],
+        "text_offset": [0],
+    }
+    return {
+        "index": index,
+        "text": prompt,
+        "logprobs": None if body.logprobs is None else unknown,
+        "finish_reason": None,
+    }
 
 
 def _dress_choice(choice: dict[str, Any], body: CreateCompletion, offset: int) -> dict[str, Any]:

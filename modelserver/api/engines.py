@@ -11,16 +11,19 @@ from modelserver.api.strict import StrictRoute
 router = APIRouter(prefix="/v1/engines", tags=["2023"], route_class=StrictRoute)
 
 
+# The path names the model, whatever the body holds: the client of 2023 sends null there.
+
+
 class EngineChat(chat.CreateChatCompletion):
-    model: str = ""
+    model: Any = None
 
 
 class EngineCompletion(completions.CreateCompletion):
-    model: str = ""
+    model: Any = None
 
 
 class EngineEmbedding(embeddings.CreateEmbedding):
-    model: str = ""
+    model: Any = None
 
 
 @router.get("")
