@@ -18,7 +18,8 @@ class Bell:
     async def wait(self, at_most_s: float = LOOK_ROUND_S) -> None:
         """Until it is rung, or so long; a ring before the wait counts."""
         try:
-            await asyncio.wait_for(self._event.wait(), at_most_s)
+            async with asyncio.timeout(at_most_s):
+                await self._event.wait()
         except TimeoutError:
             return
         finally:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from bot.thumbs import RATED, give_thumb
-from store import Database, Reply, Thumb, Turn
+from store import Database, Turn, Way
 
 
 class ThumbPost(BaseModel):
@@ -28,9 +28,9 @@ async def keep_thumb(database: Database, conversation: str, post: ThumbPost) -> 
         return reply_id is not None and await give_thumb(session, conversation, reply_id, is_up)
 
 
-def show_thumb(reply: Reply | None, thumb: Thumb | None) -> dict[str, Any]:
-    """What the page needs to offer thumbs under a turn."""
-    if reply is None or reply.way not in RATED:
+def show_thumb(way: Way | None, is_up: bool | None) -> dict[str, Any]:
+    """What the page needs to offer thumbs under a turn; `is_up` is the thumb given."""
+    if way not in RATED:
         return {}
-    said = None if thumb is None else "up" if thumb.is_up else "down"
+    said = None if is_up is None else "up" if is_up else "down"
     return {"thumb": said, "is_rated": True}

@@ -1,77 +1,82 @@
-"""The watch: notices what changes in the conversations that somebody has open in a browser.
+"""The watch: tells the open chat pages of a process what concerns them.
 
-One reading of the rows serves all open pages of a process, whichever process wrote them.
+What happens in this process is told at once. What another one wrote is found by looking: one
+reading of the rows serves all open pages.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy import select
 
-from store import Conversation, Database, Reply, ReplyStatus, Turn, TurnState
+from bot.channels.web_view import Sign, read_signs
+from store import Database
 
 log = structlog.get_logger(__name__)
 
-CALM_S = 1.0
-"""Between two readings while nothing is known to happen here."""
-BUSY_S = 0.1
-"""And for a while after something was said in this process."""
-BUSY_FOR_S = 3.0
+LOOK_S = 1.0
+"""Between two readings of all that is open."""
+LOOKS_WHILE_WAITING = 4
+"""So many times as often where an answer is awaited."""
+FRAME_S = 0.03
+"""Between two drafts: a fast model writes more words a second than a screen shows."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sign:
-    """What the customer is shown beside the turns."""
-
-    last_seq: int = 0
-    fresh_from_seq: int = 0
-    """The bot remembers nothing before this turn."""
-    is_typing: bool = False
-    is_held: bool = False
-    """An answer waits for a person's verdict."""
-    with_person: bool = False
-
-
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Listener:
     """One open page."""
 
     conversation_id: str
+    ip: str
     sign: Sign = field(default_factory=Sign)
+    """As it was last read."""
+    is_stale: bool = True
+    """The rows may say more than the page shows."""
     draft: str | None = None
     """The answer as far as it is written; none once it is a turn."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _next_frame: float = 0.0
+
+    def look(self) -> None:
+        """Have the page read the rows."""
+        self.is_stale = True
+        self.changed.set()
 
     def show(self, draft: str) -> None:
+        """Have the page show a draft, now or with the next frame."""
         self.draft = draft
-        self.changed.set()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now >= self._next_frame:
+            self._next_frame = now + FRAME_S
+            self.changed.set()
+        elif now + FRAME_S > self._next_frame:  # the frame after this one is not yet planned
+            loop.call_at(self._next_frame, self.changed.set)
+            self._next_frame += FRAME_S
 
 
 class Watch:
-    """Reads the rows once a second while anybody listens, and wakes whom it concerns."""
+    """Knows who listens, and wakes whom it concerns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._listeners: dict[str, set[Listener]] = {}
-        self._nudged = asyncio.Event()
-        self._busy_until = 0.0
+        self._per_ip: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
         self.is_closed = False
 
-    @asynccontextmanager
-    async def listen(self, conversation_id: str) -> AsyncIterator[Listener]:
-        """A listener, with its sign already read."""
-        listener = Listener(conversation_id)
-        self._listeners.setdefault(conversation_id, set()).add(listener)
+    @contextlib.contextmanager
+    def listen(self, listener: Listener) -> Iterator[None]:
+        """For as long as its page is open."""
+        self._listeners.setdefault(listener.conversation_id, set()).add(listener)
+        self._per_ip[listener.ip] += 1
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="web-watch")
         try:
-            listener.sign = (await read_signs(self._database, [conversation_id]))[conversation_id]
-            if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._run(), name="web-watch")
-            yield listener
+            yield
         finally:
             self._leave(listener)
 
@@ -80,14 +85,18 @@ class Watch:
         for listener in self._listeners.get(conversation_id, ()):
             listener.show(draft)
 
-    def nudge(self) -> None:
-        """Something was said in this process: look at once, and often for a while."""
-        self._busy_until = asyncio.get_running_loop().time() + BUSY_FOR_S
-        self._nudged.set()
+    def nudge(self, conversation_id: str) -> None:
+        """Something was said in this process: its pages look at once."""
+        for listener in self._listeners.get(conversation_id, ()):
+            listener.look()
 
     def count(self, conversation_id: str) -> int:
         """How many pages have this conversation open here."""
         return len(self._listeners.get(conversation_id, ()))
+
+    def count_from(self, ip: str) -> int:
+        """How many pages are open from an address of the network."""
+        return self._per_ip[ip]
 
     async def close(self) -> None:
         """End every open page's stream; browsers come back by themselves."""
@@ -105,55 +114,29 @@ class Watch:
         listeners.discard(listener)
         if not listeners:
             del self._listeners[listener.conversation_id]
+        self._per_ip -= Counter([listener.ip])  # and forgets who has none
 
     async def _run(self) -> None:
+        looks = 0
         while self._listeners:
-            await self._pause()
+            await asyncio.sleep(LOOK_S / LOOKS_WHILE_WAITING)
+            looks += 1
             try:
-                await self._look()
+                await self._look(only_waiting=looks % LOOKS_WHILE_WAITING > 0)
             except Exception:  # the database may be away for a while; the pages stay open
                 log.warning("web_watch_failed", exc_info=True)
 
-    async def _pause(self) -> None:
-        is_busy = asyncio.get_running_loop().time() < self._busy_until
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._nudged.wait(), BUSY_S if is_busy else CALM_S)
-        self._nudged.clear()
-
-    async def _look(self) -> None:
-        signs = await read_signs(self._database, list(self._listeners))
-        for conversation_id, sign in signs.items():
-            for listener in self._listeners.get(conversation_id, ()):
-                if listener.sign != sign:
-                    listener.sign = sign
-                    listener.changed.set()
-
-
-async def read_signs(database: Database, conversation_ids: Sequence[str]) -> dict[str, Sign]:
-    """The sign of each conversation; one that does not exist yet has the empty sign."""
-    to_answer = select(Turn.conversation_id).where(
-        Turn.state.in_((TurnState.waiting, TurnState.answering)),
-        Turn.conversation_id.in_(conversation_ids),
-    )
-    held = select(Reply.conversation_id).where(
-        Reply.status == ReplyStatus.held, Reply.conversation_id.in_(conversation_ids)
-    )
-    async with database.read() as session:
-        conversations = await session.scalars(
-            select(Conversation).where(Conversation.id.in_(conversation_ids))
-        )
-        typing_ids = set(await session.scalars(to_answer))
-        held_ids = set(await session.scalars(held))
-        signs = {
-            row.id: Sign(
-                last_seq=row.last_seq,
-                fresh_from_seq=row.context_from_seq,
-                is_typing=row.id in typing_ids and row.taken_over_at is None,
-                is_held=row.id in held_ids,
-                with_person=row.taken_over_at is not None,
-            )
-            for row in conversations
-        }
-    return {
-        conversation_id: signs.get(conversation_id, Sign()) for conversation_id in conversation_ids
-    }
+    async def _look(self, *, only_waiting: bool) -> None:
+        listeners = [
+            listener
+            for those in self._listeners.values()
+            for listener in those
+            if not only_waiting or listener.sign.is_typing or listener.sign.is_held
+        ]
+        if not listeners:
+            return
+        ids = list({listener.conversation_id for listener in listeners})
+        signs = await read_signs(self._database, ids)
+        for listener in listeners:
+            if listener.sign != signs[listener.conversation_id]:
+                listener.look()

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from bot.channel import Outgoing
 from bot.channels import web
 from bot.channels.allowance import Allowance
+from bot.channels.web_visitor import COOKIE
 from bot.inbox import MAX_TEXT_CHARS, Inbox
 from bot.review import answer_as_person, take_over
 from bot.turns import append_reply_turn, lock_conversation
@@ -141,10 +142,10 @@ async def test_the_visitors_secret_is_kept_from_scripts_and_stays_the_same(site:
         cookie = (await client.get("/")).headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=lax" in cookie
-        first = client.cookies[web.COOKIE]
+        first = client.cookies[COOKIE]
         await client.get("/")
-        assert client.cookies[web.COOKIE] == first
-    async with site.visitor(cookies={web.COOKIE: "guessed"}) as client:
+        assert client.cookies[COOKIE] == first
+    async with site.visitor(cookies={COOKIE: "guessed"}) as client:
         await client.get("/")
         assert len(client.cookies.jar) >= 1
         assert first not in [cookie.value for cookie in client.cookies.jar]
@@ -157,7 +158,7 @@ async def test_the_address_does_not_give_the_secret_away(
     async with site.database.read() as session:
         address = await session.scalar(select(Conversation.address))
     assert address is not None
-    assert visitor.cookies[web.COOKIE] not in address
+    assert visitor.cookies[COOKIE] not in address
 
 
 async def test_a_message_sent_twice_is_stored_once(site: Site, visitor: httpx2.AsyncClient) -> None:
@@ -217,6 +218,49 @@ async def test_who_writes_too_fast_is_told_when_to_come_back(
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
     assert await count_turns(site.database) == [r.status_code for r in responses].count(202)
+
+
+@pytest.mark.parametrize(
+    ("cap", "why"), [("PAGES_PER_VISITOR", "conversation"), ("PAGES_PER_IP", "network")]
+)
+async def test_too_many_open_pages_are_refused_until_one_is_closed(
+    site: Site, visitor: httpx2.AsyncClient, cap: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, cap, 2)
+    async with listening(visitor) as first:
+        await anext(first)
+        async with listening(visitor) as second:
+            await anext(second)
+            refused = await visitor.get("/chat/events")
+            assert refused.status_code == 429
+            assert why in refused.json()["error"]
+            assert int(refused.headers["retry-after"]) >= 1
+        async with asyncio.timeout(10):
+            while True:
+                async with visitor.stream("GET", "/chat/events") as response:
+                    if response.status_code == 200:
+                        break
+                await asyncio.sleep(0.05)
+
+
+async def test_a_body_that_is_too_large_is_refused_wherever_it_is_posted(
+    site: Site, visitor: httpx2.AsyncClient
+) -> None:
+    for path in ("/chat/messages", "/chat/thumbs"):
+        assert (await visitor.post(path, content=b" " * 100_001)).status_code == 413
+    assert await count_turns(site.database) == 0
+
+
+async def test_of_a_fast_writer_the_last_draft_is_shown(
+    site: Site, visitor: httpx2.AsyncClient
+) -> None:
+    async with listening(visitor) as events:
+        await say(visitor, "Do you deliver?")
+        conversation = (await the_turn(site.database)).conversation_id
+        await until(events, "turn")
+        for n in range(1, 101):
+            site.channel.watch.show(conversation, "word " * n)
+        assert await until(events, "draft", text="word " * 100)
 
 
 def test_an_allowance_fills_again_and_forgets_quiet_keys() -> None:
