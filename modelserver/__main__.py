@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,6 +113,8 @@ def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
     from modelserver.app import Settings, make_app
     from modelserver.server import Server
 
+    # Uploads on their way lie where they will stay: /tmp may be small, or memory.
+    tempfile.tempdir = str(options.data.resolve())
     os.environ["MODELSERVER_STUB_DELAY_S"] = str(options.stub_delay_s)
     try:
         app = make_app(

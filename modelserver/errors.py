@@ -8,7 +8,8 @@ ApiError
 │   └── ModelNotFoundError      neither a model nor an alias
 ├── TooLargeError          413  more bytes than the server takes
 ├── BusyError              429  the queue is full: come again
-└── LoadingError           503  the model is being loaded: come again
+├── LoadingError           503  the model is being loaded: come again
+└── DiskFullError          507  there is no room to write what was sent
 """
 
 from typing import Any
@@ -91,3 +92,14 @@ class LoadingError(ApiError):
     type = "server_error"
     code = "model_loading"
     retry_after_s = 1
+
+
+class DiskFullError(ApiError):
+    status = 507
+    code = "disk_full"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server's disk is full: nothing of this request was kept. Make room in its data "
+            "folder (DELETE /v1/files and /v1/models free some), and send it again."
+        )

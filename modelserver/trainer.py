@@ -18,6 +18,7 @@ from modelserver.child import child_environment
 
 _NICENESS = 10
 _FEW_BYTES = 50 << 20
+_NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
 # The shell notes its process id, which is the trainer's after exec, before the trainer runs.
 _LAUNCH = f'echo $$ > "$1/trainer.pid" && exec nice -n {_NICENESS} "$2" -m "$3" "$1"'
 
@@ -76,7 +77,7 @@ class Trainer:
         """Why it ended without saying so, in words for the person who waits for the model."""
         log = _tail(self._folder / "log.txt")
         free = shutil.disk_usage(self._folder).free
-        if "No space left on device" in log or free < _FEW_BYTES:
+        if any(words in log for words in _NO_ROOM) or free < _FEW_BYTES:
             return (
                 f"the disk is full ({free >> 20} MB free): make room in the data folder and "
                 "create the job again"

@@ -1,6 +1,8 @@
 """Every error leaves in OpenAI's shape; what nobody foresaw becomes a 500 without its details."""
 
+import errno
 import logging
+import sqlite3
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from modelserver.api.guard import error_response
-from modelserver.errors import ApiError, BadRequestError, NotFoundError
+from modelserver.errors import ApiError, BadRequestError, DiskFullError, NotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +31,25 @@ def handle_errors(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
+    @app.exception_handler(OSError)
+    @app.exception_handler(sqlite3.OperationalError)
+    async def show_full_disk(_: Request, error: Exception) -> JSONResponse:
+        if not _is_about_room(error):
+            raise error
+        log.error("%s: %s", type(error).__name__, error)
+        return error_response(DiskFullError())
+
     @app.exception_handler(Exception)
     async def show_unknown(request: Request, _: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path)  # the server logs the trace
         message = "The server met an error of its own; its log has the details."
         return error_response(ApiError(message))
+
+
+def _is_about_room(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _explain(error: RequestValidationError) -> BadRequestError:
@@ -72,8 +88,11 @@ def _show(value: Any) -> str:
 
 
 def _translate(request: Request, error: HTTPException) -> ApiError:
-    if isinstance(error.__cause__, ApiError):  # raised while the body was read
-        return error.__cause__
+    cause = error.__cause__  # raised while the body was read
+    if isinstance(cause, ApiError):
+        return cause
+    if isinstance(cause, Exception) and _is_about_room(cause):
+        return DiskFullError()
     if error.status_code == 404:
         return NotFoundError(f"Unknown request URL: {request.method} {request.url.path}")
     known: ApiError = BadRequestError(str(error.detail))

@@ -116,7 +116,7 @@ def _tell_allowance(send: Send, allowance: Allowance | None) -> Send:
 
 
 def error_response(error: ApiError) -> JSONResponse:
-    headers = {"x-should-retry": "true"} if error.status in (429, 503) else {}
+    headers = {"x-should-retry": "true" if error.status in (429, 503) else "false"}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if error.status == 401:
