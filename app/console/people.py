@@ -7,7 +7,14 @@ from sqlalchemy import select
 
 from app.console.pieces import box, button, chip, field, table, tag, when
 from app.console.visit import Visit
-from app.users import add_user, set_disabled, set_password, set_role
+from app.users import (
+    UserError,
+    add_user,
+    link_telegram,
+    set_disabled,
+    set_password,
+    set_role,
+)
 from store import User, UserRole
 
 
@@ -43,6 +50,7 @@ def _users_table(visit: Visit, users: list[User], refresh: Any) -> None:
                 with box("", "td"):
                     when(visit, user.created_at)
                 with box("", "td"), box("actions"):
+                    _change_button(visit, user, refresh)
                     _disable_button(visit, user, refresh)
 
 
@@ -59,6 +67,42 @@ def _role_choice(visit: Visit, user: User, refresh: Any) -> None:
             await refresh()
 
     choice.on_value_change(visit.doing(UserRole.owner, change))
+
+
+def _change_button(visit: Visit, user: User, refresh: Any) -> None:
+    """The Telegram account, and a new password for who has forgotten the old one."""
+    say = visit.say
+    with ui.dialog() as dialog, box("card stack", role="dialog", aria_label=user.name):
+        tag("h2", user.name)
+        telegram = field(
+            say("Telegram id"),
+            ui.input(value=str(user.telegram_id or "")).props("inputmode=numeric maxlength=20"),
+            hint=say("The bot tells it by /id; empty: none"),
+        )
+        password = field(
+            say("New password"),
+            ui.input(password=True).props("autocomplete=new-password"),
+            hint=say("8 characters or more; empty: as it is"),
+        )
+
+        async def change() -> None:
+            wanted = (telegram.value or "").strip()
+            if wanted and not (wanted.isascii() and wanted.isdigit()):
+                raise UserError(f"the Telegram id {wanted!r} is not a number")
+            number = int(wanted) if wanted else None
+            if password.value:
+                await set_password(visit.database, user.name, password.value, who=visit.user.name)
+            if number != user.telegram_id:
+                async with visit.database.write() as session:
+                    await link_telegram(session, user.name, number, who=visit.user.name)
+            dialog.close()
+            visit.tell(say("Saved"))
+            await refresh()
+
+        with box("actions"):
+            button(say("Save"), visit.doing(UserRole.owner, change), kind="main")
+            button(say("Cancel"), dialog.close, kind="quiet")
+    button(say("Change"), dialog.open, kind="quiet")
 
 
 def _disable_button(visit: Visit, user: User, refresh: Any) -> None:

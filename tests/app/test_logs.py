@@ -54,3 +54,19 @@ def test_our_logs_and_the_libraries_are_json_lines_in_one_form(
         ("it took 3 s", "warning"),
     ]
     assert lines[0]["turn_id"] == 7
+
+
+def test_a_browser_that_left_early_is_no_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logs(Settings(log_json=True))
+    server = logging.getLogger("uvicorn.error")
+    try:
+        for words in ("No response returned.", "out of beds"):
+            try:
+                raise RuntimeError(words)
+            except RuntimeError:
+                server.error("Exception in ASGI application", exc_info=True)
+        [line] = capsys.readouterr().err.splitlines()
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers.clear()
+    assert "out of beds" in line
