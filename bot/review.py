@@ -66,7 +66,7 @@ async def decide(
     *,
     text: str | None = None,
     reason: str = "",
-    phrasings: Sequence[str] = (),
+    phrasings: Sequence[str] | None = None,
     reviewer: str,
 ) -> Review:
     """Record a verdict and let it take effect; the same verdict again changes nothing.
@@ -78,7 +78,7 @@ async def decide(
 
     Args:
         text: the reply as it should be; needed for `edited`, and for that alone.
-        phrasings: other ways to ask the same.
+        phrasings: other ways to ask the same; none given: those that came with an imported pair.
 
     Raises:
         NoSuchReplyError: there is no such reply.
@@ -101,7 +101,7 @@ async def decide(
                 reply_id=reply_id,
                 verdict=verdict,
                 text=None if verdict is Verdict.rejected else text or reply.text,
-                phrasings=list(filter(None, (clean_text(each).strip() for each in phrasings))),
+                phrasings=_checked_phrasings(verdict, reply, phrasings),
                 reason=clean_text(reason)[:500],
                 reviewer=reviewer,
             )
@@ -187,6 +187,15 @@ def _checked_text(verdict: Verdict, text: str | None) -> str | None:
     if verdict is not Verdict.edited and text is not None:
         raise ReviewError(f"text is for an edited reply, and this one is {verdict}")
     return text
+
+
+def _checked_phrasings(
+    verdict: Verdict, reply: Reply, phrasings: Sequence[str] | None
+) -> list[str]:
+    if verdict is Verdict.rejected:
+        return []
+    given = reply.phrasings if phrasings is None else phrasings
+    return list(filter(None, (clean_text(each).strip() for each in given)))
 
 
 def _is_same(review: Review, verdict: Verdict, text: str | None, reviewer: str) -> bool:

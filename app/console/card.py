@@ -44,6 +44,7 @@ class Card:
         say = self.visit.say
         with self._anew():
             tag("p", self.item.reply.text or self.item.reply.draft, "said")
+            _show_phrasings(self.visit, self.item.reply)
             _show_story(self.visit, self.item.reply)
             with box("actions"):
                 button(say("Approve"), self.approve, kind="main", picture="check", key="a")
@@ -57,14 +58,20 @@ class Card:
             text = field(say("Reply"), ui.textarea(value=reply.text).props("autogrow autofocus"))
             also = field(
                 say("Also asked as"),
-                ui.textarea(placeholder=say("One phrasing a line")).props("autogrow"),
+                ui.textarea(
+                    value="\n".join(reply.phrasings), placeholder=say("One phrasing a line")
+                ).props("autogrow"),
                 hint=say("Several phrasings teach a fact; one rarely does."),
             )
-            save = self._deciding(Verdict.edited, text=text, also=also)
+            reason = field(
+                say("Why?"),
+                ui.input(placeholder=say("What was wrong, if you like")).props("maxlength=500"),
+            )
+            save = self._deciding(Verdict.edited, text=text, also=also, reason=reason)
             with box("actions"):
                 button(say("Save"), save, kind="main", picture="check", key="Ctrl ↵")
                 button(say("Cancel"), self.view, kind="quiet", key="Esc")
-        for element in (text, also):
+        for element in (text, also, reason):
             element.on("keydown.ctrl.enter.prevent", save, [])
             element.on("keydown.meta.enter.prevent", save, [])
             element.on("keydown.esc", self.view, [])
@@ -118,7 +125,7 @@ class Card:
                     self.item.reply.id,
                     verdict,
                     text=(text.value or "").strip() if text else None,
-                    phrasings=_lines(also.value if also else ""),
+                    phrasings=(also.value or "").splitlines() if also else None,
                     reason=(reason.value or "").strip() if reason else "",
                     reviewer=self.visit.user.name,
                 )
@@ -129,15 +136,24 @@ class Card:
         return self.visit.doing(UserRole.reviewer, give_verdict)
 
 
-def _lines(text: str | None) -> list[str]:
-    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+def _show_phrasings(visit: Visit, reply: Reply) -> None:
+    """What came with an imported pair, and is approved with it."""
+    if reply.phrasings:
+        with box("sources", "details"):
+            with box("", "summary"):
+                icon("alt_route")
+                tag("span", visit.say("Also asked in {n} ways", n=len(reply.phrasings)))
+            with box("", "ul"):
+                for phrasing in reply.phrasings:
+                    tag("li", phrasing)
 
 
 def _show_question(visit: Visit, item: Item) -> None:
     reply = item.reply
     with box("meta"):
         chip(item.channel, "plain")
-        link(item.customer_name or visit.say("Customer"), f"/conversations/{reply.conversation_id}")
+        name = visit.name_of(item.customer_name, reply.conversation_id)
+        link(name, f"/conversations/{reply.conversation_id}")
         when(visit, reply.created_at)
         if reply.status is ReplyStatus.held:
             chip(visit.say("Customer is waiting"), "warn")

@@ -109,7 +109,7 @@ def _show_rows(visit: Visit, found: list[Any]) -> None:
                 box("entry", "a", href=f"/console/conversations/{row.id}"),
             ):
                 with box("row"):
-                    tag("strong", row.customer_name or visit.say("Customer"))
+                    tag("strong", visit.name_of(row.customer_name, row.id))
                     chip(row.channel, "plain")
                     if row.taken_over_by:
                         chip(visit.say("With {name}", name=row.taken_over_by), "info")
@@ -191,7 +191,7 @@ async def _show_one(visit: Visit) -> None:
 
 def _show_head(visit: Visit, talk: Talk, refresh: Any) -> None:
     conversation = talk.conversation
-    with heading(conversation.customer_name or visit.say("Customer")):
+    with heading(visit.name_of(conversation.customer_name, conversation.id)):
         chip(conversation.channel, "plain")
         if conversation.wants_person_at:
             chip(visit.say("Wants a person"), "warn")

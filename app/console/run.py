@@ -92,7 +92,8 @@ def _show_story(visit: Visit, story: Story) -> None:
             _cancel_button(visit, run)
     _show_steps(visit, run)
     if run.error:
-        tag("p", run.error, "problem", role="alert")
+        kind = "problem" if run.state is RunState.failed else "note"
+        tag("p", run.error, kind, role="status")
     _show_verdict(visit, run)
     _show_curve(visit, story.events)
     with box("grid"):

@@ -48,6 +48,7 @@ class Visit:
         self.user: User = request.scope[USER]
         self.language: Language = choose_language(request.headers, request.cookies)
         self._token = request.cookies.get(COOKIE)
+        self._client = ui.context.client
 
     def say(self, english: str, **values: object) -> str:
         """The sentence in the user's language, its {blanks} filled."""
@@ -62,17 +63,20 @@ class Visit:
         """A handler that does it if the user still may, and tells what went wrong."""
 
         async def checked() -> None:
-            if not await self._is_allowed(needed):
-                return
-            try:
-                await act()
-            except (ValueError, RunActiveError) as error:  # SwitchError, UserError...: to be read
-                self.tell(str(error), is_bad=True)
-            except Exception:
-                log.exception("console_action_failed", path=self.request.url.path)
-                self.tell(self.say("That did not work; the log says why."), is_bad=True)
+            with self._client:  # the act may remove the very button that was pressed
+                if await self._is_allowed(needed):
+                    await self._attempt(act)
 
         return checked
+
+    async def _attempt(self, act: Act) -> None:
+        try:
+            await act()
+        except (ValueError, RunActiveError) as error:  # SwitchError, UserError...: to be read
+            self.tell(str(error), is_bad=True)
+        except Exception:
+            log.exception("console_action_failed", path=self.request.url.path)
+            self.tell(self.say("That did not work; the log says why."), is_bad=True)
 
     def live(
         self,
@@ -96,6 +100,10 @@ class Visit:
 
         ui.timer(every_s, look_again, immediate=False)
         return look
+
+    def name_of(self, customer_name: str | None, conversation_id: str) -> str:
+        """What a customer is called here; those without a name are told apart by the id."""
+        return customer_name or f"{self.say('Customer')} {conversation_id[:4]}"
 
     def tell(self, what: str, *, is_bad: bool = False) -> None:
         """A short notice at the edge of the page, also read aloud."""

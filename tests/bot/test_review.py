@@ -1,10 +1,12 @@
 """A person's verdict, and a person's own words."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from app.pairs import Pair, import_pairs
 from bot.review import (
     AlreadyReviewedError,
     NoSuchConversationError,
@@ -233,3 +235,26 @@ async def test_what_does_not_exist_is_named(bot: Bot) -> None:
         await decide(bot.database, bot.knowledge, 99, Verdict.approved, reviewer="rita")
     with pytest.raises(NoSuchConversationError, match="nowhere"):
         await take_over(bot.database, "nowhere", who="rita")
+
+
+async def test_the_phrasings_of_an_imported_pair_are_approved_with_it(
+    bot: Bot, tmp_path: Path
+) -> None:
+    pairs = [
+        Pair(question="Do you deliver?", answer="Yes.", phrasings=["Is there delivery?"]),
+        Pair(question="Is it soft?", answer="No.", phrasings=["Is it hard?", "Firm?"]),
+    ]
+    await import_pairs(bot.database, pairs, channel="import", source="pairs.jsonl")
+    async with bot.database.read() as session:
+        first, second = await session.scalars(select(Reply).order_by(Reply.id))
+    await judge(bot, first, Verdict.approved)
+    await decide(
+        bot.database, bot.knowledge, second.id, Verdict.approved, phrasings=["Firm?"], reviewer="r"
+    )
+    for question, is_known in (
+        ("Is there delivery?", True),
+        ("Firm?", True),
+        ("Is it hard?", False),
+    ):
+        match = await bot.knowledge.nearest_approved(question)
+        assert (match is not None and match.similarity == 1.0) is is_known

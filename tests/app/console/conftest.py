@@ -63,6 +63,8 @@ def nod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+    said = (home / "test.log").read_text()
+    assert "console_action_failed" not in said, said
 
 
 async def _fill(store_url: str) -> None:
