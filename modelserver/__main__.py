@@ -19,19 +19,27 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 _BUILT_IN = "smollm2-135m-instruct"
 _KEYS = "MODELSERVER_API_KEYS"
 _SECRET = "MODELSERVER_WEBHOOK_SECRET"
-_COMMANDS = ("keys",)  # each a module of modelserver.commands
+_COMMANDS = {  # each a module of modelserver.commands
+    "keys": "keys",
+    "export": "export_model",
+    "import": "import_adapter",
+}
 
 _EXAMPLES = """
 examples:
   python -m modelserver --data ~/models
       the built-in SmolLM2-135M-Instruct and multilingual-e5-small on http://127.0.0.1:8100/v1
   python -m modelserver --data ~/models --base ~/Downloads/qwen2.5-0.5b-instruct-q8_0.gguf
-      another base model: a Hugging Face id or a GGUF file
+      another base model: a Hugging Face id, a folder with safetensors, or a GGUF file
   python -m modelserver --data ~/models --alias gpt-3.5-turbo=smollm2-135m-instruct
       for programs that ask for a model by another name
   python -m modelserver keys add laptop --data /srv/models
   python -m modelserver --data /srv/models --host 0.0.0.0
       for others on the network, with a key (`keys --help` says more)
+  python -m modelserver export ft:smollm2-135m-instruct:nod::3hT0aXq9 --to out --data ~/models
+      a tuned model's adapter for PEFT or vLLM; with --merged whole weights
+  python -m modelserver import saves/qwen-lora --base Qwen/Qwen2.5-0.5B-Instruct --data ~/models
+      an adapter trained elsewhere: LLaMA-Factory, XTuner, LMFlow, Unsloth, TRL
 
 point a program at it:
   OPENAI_BASE_URL=http://127.0.0.1:8100/v1 OPENAI_API_KEY=none python your_program.py
@@ -82,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in _COMMANDS:
-        command = importlib.import_module(f"modelserver.commands.{given[0]}")
+        command = importlib.import_module(f"modelserver.commands.{_COMMANDS[given[0]]}")
         return int(command.main(given[1:]))
     options = _parser().parse_args(given)
     logging.basicConfig(

@@ -31,10 +31,15 @@ def make_once(target: Path, make: Callable[[Path], None]) -> None:
             shutil.rmtree(leftover)
         if target.exists():
             return
-        with _scratch(target) as scratch:
-            make(scratch / target.name)
-            sync(scratch / target.name)
-            (scratch / target.name).rename(target)
+        make_whole(target, make)
+
+
+def make_whole(target: Path, make: Callable[[Path], None]) -> None:
+    """Lets `make` write a file or folder, which appears at `target` only when complete."""
+    with _scratch(target) as scratch:
+        make(scratch / target.name)
+        sync(scratch / target.name)
+        (scratch / target.name).rename(target)
 
 
 @contextmanager

@@ -23,11 +23,11 @@ class WeightsError(ValueError):
 class SafetensorsFolder:
     """All tensors of a folder, whether in one file or in several with an index."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "*") -> None:
         """Raises `WeightsError` when there are none, or only pickled ones."""
-        files = sorted(folder.glob("*.safetensors"))
+        files = sorted(folder.glob(f"{name}.safetensors"))
         if not files:
-            raise WeightsError(_explain_absence(folder))
+            raise WeightsError(_explain_absence(folder, name))
         self._places: dict[str, tuple[Path, int, dict[str, Any]]] = {}
         for file in files:
             for name, place in _read_header(file):
@@ -81,14 +81,13 @@ def _read_header(file: Path) -> Iterator[tuple[str, tuple[int, dict[str, Any]]]]
         ) from error
 
 
-def _explain_absence(folder: Path) -> str:
-    pickled = next(
-        (path for ending in ("bin", "pt", "pth") for path in folder.glob(f"*.{ending}")), None
-    )
+def _explain_absence(folder: Path, name: str) -> str:
+    endings = ("bin", "pt", "pth")
+    pickled = next((path for one in endings for path in folder.glob(f"{name}.{one}")), None)
     if pickled is None:
-        return f"{folder} has no *.safetensors file: give a model's folder, or a GGUF file"
+        return f"{folder} has no {name}.safetensors: give the folder that holds the weights"
     return (
         f"{folder} has its weights in {pickled.name}, which is pickled: loading it could run "
-        "foreign code, so it is never opened. Where you trust it, load it with transformers and "
-        "save it by `model.save_pretrained(folder, safe_serialization=True)`"
+        "foreign code, so it is never opened. Where you trust it, load it with transformers or "
+        "peft and save it by `model.save_pretrained(folder, safe_serialization=True)`"
     )

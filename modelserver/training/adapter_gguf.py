@@ -17,12 +17,25 @@ from typing import Any
 import gguf
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from modelserver.gguf_file import GgufReader, pair_halves
+from modelserver.safetensors_folder import SafetensorsFolder, WeightsError
 
-_WEIGHT = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.weight")
-_UNSUPPORTED = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")
+# PEFT's own key, with the name of the adapter where it was saved by other means.
+_WEIGHT = re.compile(
+    r"(?:base_model\.model\.)?(?P<layer>.+)\.lora_(?P<side>[AB])(?:\.\w+)?\.weight"
+)
+_UNSUPPORTED = (
+    "use_dora",
+    "modules_to_save",
+    "lora_bias",
+    "fan_in_fan_out",
+    "trainable_token_indices",
+    "layer_replication",
+    "target_parameters",
+)
+# These move part of the base's weights into the adapter: it is meaningless on the original base.
+_MOVES_WEIGHTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 class AdapterError(ValueError):
@@ -47,22 +60,36 @@ def write_adapter_gguf(adapter_dir: Path, base_gguf: Path, target: Path) -> int:
     Raises:
         AdapterError: the adapter does not fit the base, or uses what llama.cpp has not.
     """
-    config = json.loads((adapter_dir / "adapter_config.json").read_text())
+    config = read_adapter_config(adapter_dir)
     _check(config)
     base = _read_layout(base_gguf)
+    try:
+        tensors = _tensors(adapter_dir, config, base)
+    except WeightsError as error:
+        raise AdapterError(str(error)) from error
     writer = gguf.GGUFWriter(target, base.architecture)
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _alpha(config))
-    count = 0
-    for name, tensor in _tensors(adapter_dir, base):
+    for name, tensor in tensors.items():
         writer.add_tensor(name, tensor)
-        count += 1
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return count
+    return len(tensors)
+
+
+def read_adapter_config(adapter_dir: Path) -> dict[str, Any]:
+    """Raises AdapterError where it is no PEFT folder."""
+    path = adapter_dir / "adapter_config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return config | {"r": int(config["r"]), "lora_alpha": float(config["lora_alpha"])}
+    except FileNotFoundError as error:
+        raise AdapterError(f"{path} is missing: give the folder that PEFT saved") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise AdapterError(f"{path} is no LoRA adapter's: {error}") from error
 
 
 @cache  # it takes seconds, and a job writes a checkpoint an epoch
@@ -83,9 +110,18 @@ def _check(config: dict[str, Any]) -> None:
         raise AdapterError(f"peft_type={config['peft_type']!r}: llama.cpp serves LORA only")
     for key in _UNSUPPORTED:
         if config.get(key):
-            raise AdapterError(f"{key}={config[key]!r} has no form in llama.cpp's adapters")
+            raise AdapterError(
+                f"{key}={config[key]!r} has no form in llama.cpp's adapters: merge the adapter "
+                "into its base where it was trained, and serve that as a base model"
+            )
     if config.get("bias", "none") != "none":
         raise AdapterError(f"bias={config['bias']!r}: train the adapter with bias='none'")
+    start = str(config.get("init_lora_weights", True)).lower()
+    if start.startswith(_MOVES_WEIGHTS):
+        raise AdapterError(
+            f"init_lora_weights={start!r} changed the base's weights as well: save the adapter by "
+            "`save_pretrained(..., path_initial_model_for_weight_conversion=...)`, or merge it"
+        )
 
 
 def _alpha(config: dict[str, Any]) -> float:
@@ -94,20 +130,47 @@ def _alpha(config: dict[str, Any]) -> float:
     return alpha * math.sqrt(rank) if config.get("use_rslora") else alpha
 
 
-def _tensors(adapter_dir: Path, base: _Layout) -> list[tuple[str, NDArray[Any]]]:
+def _own_scale(config: dict[str, Any], layer: str, rank: int) -> float:
+    """What B is multiplied by, so that the one alpha of the file does for a layer of its own.
+
+    `rank_pattern` and `alpha_pattern` name layers by the end of their name, as PEFT reads them.
+    """
+    patterns = config.get("alpha_pattern") or {}
+    own = [alpha for name, alpha in patterns.items() if re.match(rf"(.*\.)?({name})$", layer)]
+    alpha = float(own[0] if own else config["lora_alpha"])
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return scale * rank / _alpha(config)
+
+
+def _tensors(adapter_dir: Path, config: dict[str, Any], base: _Layout) -> dict[str, NDArray[Any]]:
     names = _name_map(base)
-    converted = []
-    for key, weight in sorted(load_file(adapter_dir / "adapter_model.safetensors").items()):
+    weights = SafetensorsFolder(adapter_dir, "adapter_model")
+    converted = {}
+    for key in sorted(weights):
         found = _WEIGHT.fullmatch(key)
-        name = found and names.get_name(f"{found['layer']}.weight", try_suffixes=(".weight",))
-        if not found or name not in base.shapes:
+        if found is None:
+            raise AdapterError(f"{key!r} is no LoRA weight: llama.cpp serves nothing else")
+        layer, side = found["layer"], found["side"]
+        name = names.get_name(f"{layer}.weight", try_suffixes=(".weight",))
+        if name not in base.shapes:
             raise AdapterError(f"the adapter changes {key!r}, which the base does not have")
-        weight = weight.astype(np.float32)
-        if found["side"] == "B":
-            weight = _in_base_order(weight, name, base)
-        _check_shape(key, weight, found["side"], base.shapes[name])
-        converted.append((f"{name}.lora_{found['side'].lower()}", weight.astype(np.float16)))
+        weight: NDArray[Any] = weights.read(key)
+        if side == "B":
+            weight = _in_base_order(weight, name, base) * _own_scale(config, layer, weight.shape[1])
+        _check_shape(key, weight, side, base.shapes[name])
+        converted[f"{name}.lora_{side.lower()}"] = weight.astype(np.float16)
+    _check_pairs(converted)
     return converted
+
+
+def _check_pairs(tensors: dict[str, NDArray[Any]]) -> None:
+    layers = {name.rpartition(".")[0] for name in tensors}
+    if not layers:
+        raise AdapterError("the adapter has no weights at all")
+    for layer in sorted(layers):
+        a, b = (tensors.get(f"{layer}.lora_{side}") for side in "ab")
+        if a is None or b is None or a.shape[0] != b.shape[1]:
+            raise AdapterError(f"the two halves of {layer!r} don't fit: the file is not whole")
 
 
 def _name_map(base: _Layout) -> Any:
