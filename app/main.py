@@ -6,15 +6,19 @@ from typing import Annotated
 import typer
 
 from app.commands import (
+    advice,
     backup,
+    canary,
     chat,
     datasets,
     demo,
     doctor,
     documents,
+    lineage,
     masks,
     models,
     retrain,
+    runs,
     serve,
     show,
     switch,
@@ -70,8 +74,12 @@ chat.add_to(app)
 demo.add_to(app)
 documents.add_to(app)
 retrain.add_to(app)
+runs.add_to(app)
+advice.add_to(app)
+lineage.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
+canary.add_to(app)
 masks.add_to(app)
 switch.add_to(app)
 users.add_to(app)

@@ -139,11 +139,11 @@ class Canary:
             if row is None:
                 return False
             row.canary = _as_json(gain, reason, int(row.canary.get("looks", 0)) + bool(gain))
+            await self._tell(session, row, stage, reason)
             if stage is Stage.live:
                 await promote(session, row.id, "canary")
             else:
                 await end_canary(session, row, stage, reason)
-            await self._tell(session, row, stage, reason)
         log.info("canary_ended", version=version.id, stage=stage)
         return True
 

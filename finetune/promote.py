@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store import AuditEntry, ModelVersion, Run, Stage, utc_now
+from store import AuditEntry, ModelVersion, Run, RunEvent, RunState, Stage, utc_now
 
 
 class PromoteError(ValueError):
@@ -27,6 +27,7 @@ async def promote(session: AsyncSession, version_id: int, who: str) -> ModelVers
     if live is version:
         return version
     now = utc_now()
+    await _close_run(session, version, RunState.promoted, f"promoted by {who}")
     await _retire(session, live, now)
     version.stage, version.promoted_at, version.retired_at = Stage.live, now, None
     _log(session, who, "promote", live, version)
@@ -92,6 +93,7 @@ async def end_canary(
     session: AsyncSession, version: ModelVersion, stage: Stage, reason: str
 ) -> None:
     """Take a version away from its share of the conversations."""
+    await _close_run(session, version, RunState.refused, f"its canary ended: {reason}")
     version.stage = stage
     version.retired_at = utc_now() if stage is Stage.retired else None
     version.canary = {**version.canary, "reason": reason}
@@ -124,6 +126,16 @@ async def candidate_of(session: AsyncSession, run: Run) -> ModelVersion:
     """The model version that a run trained."""
     query = select(ModelVersion).where(ModelVersion.model == run.tuned_model)
     return (await session.scalars(query)).one()
+
+
+async def _close_run(
+    session: AsyncSession, version: ModelVersion, state: RunState, note: str
+) -> None:
+    """The run whose candidate was a canary until now has come to its end."""
+    run = await session.get(Run, version.run_id) if version.run_id else None
+    if run is not None and run.state is RunState.canary:
+        run.state = state
+        session.add(RunEvent(run_id=run.id, message=note))
 
 
 async def _retire(session: AsyncSession, version: ModelVersion | None, at: datetime) -> None:

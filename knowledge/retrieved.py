@@ -29,7 +29,9 @@ class Retrieved:
 
     def as_source(self) -> dict[str, Any]:
         """What a reply records of it."""
-        kept = ("chunk_id", "document_id", "kind", "title", "source", "score", "similarity")
+        kept = (
+            "chunk_id", "document_id", "kind", "title", "source", "score", "similarity", "reply_id",
+        )  # fmt: skip
         return {key: value for key, value in asdict(self).items() if key in kept}
 
 

@@ -1,4 +1,4 @@
-"""`nod retrain` and `nod runs`: train on what was approved, and watch."""
+"""`nod retrain`: train on what was approved, and watch."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
-from sqlalchemy import select
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.commands.runs import print_event, read_events, say_end
 from app.settings import Settings
-from app.terminal import FAILED, CommandError, run, screen, table, when, whoami
+from app.terminal import FAILED, CommandError, run, screen, whoami
 from store import Database, Lease, Method, Run, RunEvent, RunState, utc_now
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PANEL = "Teach"
 POLL_S = 0.5
-ENDED_WELL = (RunState.promoted, RunState.refused)
+ENDED_WELL = (RunState.promoted, RunState.canary, RunState.refused, RunState.skipped)
 
 
 def retrain(
@@ -31,6 +31,10 @@ def retrain(
     method: Annotated[
         Method, typer.Option(help="sft: on approved replies. dpo: on edits, against their drafts.")
     ] = Method.sft,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(help="Base model; several are trained one after the other and compared."),
+    ] = None,
 ) -> None:
     """Train on all approved replies, compare with the live model, and promote it if it is better.
 
@@ -44,46 +48,28 @@ def retrain(
       nod retrain
 
       nod retrain --epochs 5 --no-watch
+
+      nod retrain --base smollm2-135m-instruct --base ~/models/qwen3-0.6b-q8_0.gguf
     """
-    run(lambda settings: _retrain(settings, watch, epochs, method))
+    run(lambda settings: _retrain(settings, watch, epochs, method, base or []))
 
 
-runs = typer.Typer(help="What was trained, and what came of it.")
-
-
-@runs.callback(invoke_without_command=True)
-def list_runs(
-    context: typer.Context,
-    number: Annotated[int, typer.Option("--number", "-n", help="So many at most.")] = 10,
+async def _retrain(
+    settings: Settings, watch: bool, epochs: int | None, method: Method, bases: list[str]
 ) -> None:
-    """Show the last runs."""
-    if context.invoked_subcommand is None:
-        run(lambda settings: _list(settings, number))
-
-
-@runs.command()
-def show(run_id: Annotated[int, typer.Argument(metavar="RUN")]) -> None:
-    """Show one run: its story, its loss and its verdict."""
-    run(lambda settings: _show(settings, run_id))
-
-
-@runs.command()
-def cancel(run_id: Annotated[int, typer.Argument(metavar="RUN")]) -> None:
-    """Stop a run that is under way."""
-    run(lambda settings: _cancel(settings, run_id))
-
-
-async def _retrain(settings: Settings, watch: bool, epochs: int | None, method: Method) -> None:
     from app.nod import open_store
     from finetune.run import RunActiveError, request_run
 
+    base_model, *rivals = list(dict.fromkeys(bases)) or [settings.base_model]
+    _check_bases(settings, [base_model, *rivals])
     async with open_store(settings) as database:
         try:
             requested = await request_run(
                 database,
                 trigger="command",
                 requested_by=whoami(),
-                base_model=settings.base_model,
+                base_model=base_model,
+                rivals=rivals,
                 method=method,
                 hyperparameters={"n_epochs": epochs} if epochs else {},
             )
@@ -94,38 +80,67 @@ async def _retrain(settings: Settings, watch: bool, epochs: int | None, method: 
             screen.print(f"Run {requested.id} is under way: nod runs show {requested.id}")
             return
         ended = await _watch(settings, database, requested.id)
-    screen.print(f"Run {ended.id} is {ended.state}: {_reason(ended)}", highlight=False)
-    if ended.state not in ENDED_WELL and ended.state is not RunState.skipped:
+    for each in ended:
+        screen.print(f"Run {each.id} is {each.state}: {say_end(each)}", highlight=False)
+    if not any(each.state in ENDED_WELL for each in ended):
         raise typer.Exit(FAILED)
 
 
-async def _watch(settings: Settings, database: Database, run_id: int) -> Run:
-    """Show a run until it ends; advance it, where no scheduler does."""
+def _check_bases(settings: Settings, bases: list[str]) -> None:
+    """Our own model server holds what the settings name, and nothing else."""
+    unknown = [base for base in bases if base not in settings.base_models]
+    if settings.runs_model_server and unknown:
+        raise CommandError(
+            f"our own model server does not hold {', '.join(unknown)}: set NOD_RIVAL_BASE_MODELS="
+            f"{','.join(unknown)} and start Nod again"
+        )
+
+
+async def _watch(settings: Settings, database: Database, run_id: int) -> list[Run]:
+    """Show a run, and those of its contest, until they end; advance them, where nobody does."""
     shown = _Shown()
     async with AsyncExitStack() as stack:
         retrainer: Retrainer | None = None
         stack.enter_context(Live(get_renderable=shown.render, console=screen, transient=True))
         while True:
             async with database.read() as session:
-                now = await session.get_one(Run, run_id)
-                events = await _events_after(session, run_id, shown.last_id)
-            shown.take(now, events)
-            if not now.is_active:
-                return now
+                runs = await _contest_of(session, run_id)
+                now = next((run for run in runs if run.is_active), None)
+                events = await read_events(session, (now or runs[-1]).id, shown.last_id)
+            shown.take(now or runs[-1], events)
+            if now is None:
+                return runs
             if retrainer is None and not await _somebody_steps(database):
                 retrainer = await stack.enter_async_context(_retrainer(settings))
             if retrainer is None or not await retrainer.step():
                 await asyncio.sleep(POLL_S)
 
 
+async def _contest_of(session: AsyncSession, run_id: int) -> list[Run]:
+    """A run alone, or all runs of its contest so far."""
+    runs = await session.scalars(
+        select(Run)
+        .where(or_(Run.id == run_id, Run.contest_id == run_id))
+        .order_by(Run.id)
+        .execution_options(populate_existing=True)
+    )
+    return list(runs)
+
+
 @asynccontextmanager
 async def _retrainer(settings: Settings) -> "AsyncIterator[Retrainer]":
+    from app.announcing.senders import open_announcer
     from app.nod import open_nod
 
     async with open_nod(settings, "retrain") as nod:
         await nod.wait_for_models()
         await nod.knowledge.sync()  # what was approved while nothing ran
         yield nod.retrainer
+        while await nod.retrainer.step():  # what the run left at the provider
+            pass
+        async with open_announcer(settings, nod.database) as announcer:
+            while await announcer.step():
+                pass
 
 
 async def _somebody_steps(database: Database) -> bool:
@@ -159,7 +174,7 @@ class _Shown:
             if "train_loss" in event.data:
                 self._metrics = event.data
             else:
-                _print_event(event)
+                print_event(event)
         self._state = f"{run.state}" + (f" ({run.job_status})" if run.job_status else "")
 
     def render(self) -> str:
@@ -173,86 +188,5 @@ class _Shown:
         return said
 
 
-def _print_event(event: RunEvent) -> None:
-    at = f"{event.created_at:%H:%M:%S}"
-    screen.print(f"[dim]{at}[/] {escape(event.message)}", highlight=False, soft_wrap=True)
-
-
-async def _events_after(session: Any, run_id: int, last_id: int) -> list[RunEvent]:
-    query = select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.id > last_id)
-    return list(await session.scalars(query.order_by(RunEvent.id)))
-
-
-async def _list(settings: Settings, number: int) -> None:
-    from app.nod import open_store
-
-    shown = table("Run#", "Began (UTC)", "By", "State", "What came of it")
-    async with open_store(settings) as database, database.read() as session:
-        for each in await session.scalars(select(Run).order_by(Run.id.desc()).limit(number)):
-            shown.add_row(
-                str(each.id),
-                when(each.created_at),
-                each.requested_by or each.trigger,
-                each.state,
-                _reason(each),
-            )
-    screen.print(shown if shown.row_count else "No run yet: nod retrain starts one.")
-
-
-async def _show(settings: Settings, run_id: int) -> None:
-    from app.nod import open_store
-
-    async with open_store(settings) as database, database.read() as session:
-        found = await session.get(Run, run_id)
-        if found is None:
-            raise CommandError(f"there is no run {run_id}; `nod runs` lists them")
-        events = await _events_after(session, run_id, 0)
-    screen.print(f"Run {found.id} is {found.state}: {_reason(found)}", highlight=False)
-    for event in events:
-        if "train_loss" not in event.data:
-            _print_event(event)
-    _draw_loss([event.data for event in events if "train_loss" in event.data])
-    if board := found.verdict.get("scoreboard"):
-        screen.print(_scoreboard(board))
-
-
-def _draw_loss(metrics: list[dict[str, Any]]) -> None:
-    if len(metrics) < 2:
-        return
-    import plotext
-
-    plotext.clear_figure()
-    plotext.plot([each["step"] for each in metrics], [each["train_loss"] for each in metrics])
-    plotext.title("training loss by step")
-    plotext.plotsize(min(screen.width, 80), 14)
-    plotext.theme("clear")
-    screen.print(plotext.build(), highlight=False, markup=False)
-
-
-def _scoreboard(board: dict[str, Any]) -> Table:
-    first = next(iter(board.values()))
-    keys = [key for key, value in first.items() if isinstance(value, int | float)]
-    shown = table("", *(f"{key}#" for key in keys))
-    for name, scores in board.items():
-        values = [scores.get(key) for key in keys]
-        shown.add_row(name, *("-" if value is None else f"{value:.4g}" for value in values))
-    return shown
-
-
-async def _cancel(settings: Settings, run_id: int) -> None:
-    from app.nod import open_store
-    from finetune.run import cancel_run
-
-    async with open_store(settings) as database:
-        if not await cancel_run(database, run_id, whoami()):
-            raise CommandError(f"there is no active run {run_id}; `nod runs` lists them")
-    screen.print(f"Run {run_id} ends at its next step.")
-
-
-def _reason(run: Run) -> str:
-    return run.error or "; ".join(run.verdict.get("reasons", ())) or run.job_status or "-"
-
-
 def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(retrain)
-    app.add_typer(runs, name="runs", rich_help_panel=PANEL)

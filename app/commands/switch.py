@@ -49,12 +49,30 @@ def schedule(
         int | None,
         typer.Option("--at-least", help="Retrain after so many new examples; 0 for never."),
     ] = None,
+    quiet: Annotated[
+        str | None,
+        typer.Option("--quiet", help="UTC hours in which none begins by itself; '' for none."),
+    ] = None,
+    jobs_a_day: Annotated[
+        int | None,
+        typer.Option("--jobs-a-day", help="The most jobs in a day, whoever asks; 0: any number."),
+    ] = None,
 ) -> None:
-    """Show when Nod retrains by itself, or change it.
+    """Show when Nod retrains by itself and how often it may, or change it.
 
-    Example: nod schedule "0 3 * * 1" --at-least 50
+    Examples:
+
+      nod schedule "0 3 * * 1" --at-least 50
+
+      nod schedule --quiet 08:00-20:00 --jobs-a-day 2
     """
-    run(lambda settings: _schedule(settings, cron, at_least))
+    new = {
+        "retrain_cron": cron,
+        "retrain_min_examples": at_least,
+        "retrain_quiet_hours": quiet,
+        "retrain_jobs_a_day": jobs_a_day,
+    }
+    run(lambda settings: _schedule(settings, new))
 
 
 async def _switch(settings: Settings, key: str, new: Any) -> None:
@@ -72,13 +90,12 @@ async def _switch(settings: Settings, key: str, new: Any) -> None:
     screen.print(f"{key}: {before} -> {after}", highlight=False)
 
 
-async def _schedule(settings: Settings, cron: str | None, at_least: int | None) -> None:
+async def _schedule(settings: Settings, new: dict[str, Any]) -> None:
     from app.nod import open_store
     from store.switches import read_switches, set_switch
 
-    if cron:
-        _check(cron)
-    new = {"retrain_cron": cron, "retrain_min_examples": at_least}
+    if new["retrain_cron"]:
+        _check(new["retrain_cron"])
     async with open_store(settings) as database:
         async with database.write() as session:
             for key, value in new.items():
@@ -89,6 +106,8 @@ async def _schedule(settings: Settings, cron: str | None, at_least: int | None) 
     screen.print(f"by the clock (UTC): {now.retrain_cron or 'never'}", highlight=False)
     count = now.retrain_min_examples
     screen.print(f"by the count: {f'every {count} new examples' if count else 'never'}")
+    screen.print(f"quiet hours (UTC): {now.retrain_quiet_hours or 'none'}", highlight=False)
+    screen.print(f"jobs a day at most: {now.retrain_jobs_a_day or 'any number'}", highlight=False)
 
 
 def _check(cron: str) -> None:
