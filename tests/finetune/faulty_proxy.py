@@ -37,6 +37,9 @@ def faulty_proxy(url: str, spoil: Spoil) -> Iterator[str]:
         def do_POST(self) -> None:
             self.forward(self.rfile.read(int(self.headers.get("content-length", 0))))
 
+        def do_DELETE(self) -> None:
+            self.forward(None)
+
         def forward(self, body: bytes | None) -> None:
             path = self.path.removeprefix("/v1").partition("?")[0]
             key = (self.command, path)

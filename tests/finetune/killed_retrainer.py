@@ -12,10 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from finetune import outcome, retrain, training
+from finetune import leftovers, outcome, retrain, training
 from finetune.claim import Claim
 from finetune.evaluate import Evaluator
+from finetune.leftovers import Leftovers
 from finetune.provider import Provider
+from finetune.run import active_run
 from finetune.trial import Trial
 from store import Database
 from tests.finetune.shop import open_shop, quick_options
@@ -38,32 +40,41 @@ POINTS: list[tuple[Any, str, str, int]] = [
     (Trial, "_fit_threshold", "after", 1),
     (Evaluator, "_keep", "after", 2),
     (outcome, "promote", "after", 1),  # deciding: live, but not committed
+    (Provider, "delete_file", "after", 1),  # cleaning up: one file is gone
+    (Leftovers, "_note", "before", 1),  # both are, and nobody knows
 ]
 
 
 def kill_at(owner: Any, name: str, when: str, count: int) -> None:
     """Put the end of this process around one call."""
     original = getattr(owner, name)
-    calls = 0
+    calls = returns = 0
 
     async def deadly(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
+        nonlocal calls, returns
         calls += 1
-        mine = calls  # others may begin while this one is under way
-        if when == "before" and mine == count:
+        if when == "before" and calls == count:
             os.kill(os.getpid(), signal.SIGKILL)
         result = await original(*args, **kwargs)
-        if when == "after" and mine == count:
+        returns += 1  # what the provider refused has not happened
+        if when == "after" and returns == count:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
     setattr(owner, name, deadly)
 
 
+leftovers.CLAIM_S = 0.6  # a dead one's are taken over as soon as its run would be
+
+
 async def live_once(database_url: str, home: Path, url: str) -> None:
     database = Database(database_url)
     async with open_shop(database, home, url, quick_options(lease_s=0.6)) as shop:
-        await shop.run_to_the_end()
+        async with database.read() as session:
+            is_active = await active_run(session) is not None
+        if is_active:
+            await shop.run_to_the_end()
+        await shop.clean_up()
 
 
 def main(database_url: str, home: str, url: str) -> int:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.answer import Answerer
 from bot.turns import append_turn, lock_conversation
 from finetune.gate import GateOptions
+from finetune.judge import Judge
 from finetune.recipe import Recipe
 from finetune.retrain import Retrainer, RetrainOptions
 from finetune.run import active_run
@@ -95,15 +96,22 @@ def quick_options(items: int = 8, **changes: object) -> RetrainOptions:
 
 @asynccontextmanager
 async def open_shop(
-    database: Database, home: Path, url: str, options: RetrainOptions | None = None
+    database: Database,
+    home: Path,
+    url: str,
+    options: RetrainOptions | None = None,
+    *,
+    judge_url: str | None = None,
+    max_retries: int = 2,
 ) -> AsyncIterator[Shop]:
-    async with AsyncOpenAI(base_url=url, api_key="none") as client:
+    async with AsyncOpenAI(base_url=url, api_key="none", max_retries=max_retries) as client:
         knowledge = await Knowledge.open(
             database, client, embedding_model=EMBEDDING_MODEL, folder=home / "chroma"
         )
         answerer = Answerer(knowledge, client, base_model=BASE_MODEL)
+        judge = Judge(client.with_options(base_url=judge_url), "judge") if judge_url else None
         retrainer = Retrainer(
-            database, knowledge, answerer, client, home, options or quick_options()
+            database, knowledge, answerer, client, home, options or quick_options(), judge=judge
         )
         try:
             yield Shop(database, knowledge, answerer, client, retrainer)

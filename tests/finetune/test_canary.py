@@ -29,6 +29,8 @@ from store import (
     utc_now,
 )
 from store.switches import set_switch
+from tests.finetune.shop import Shop
+from tests.finetune.test_retrain import request
 
 OPTIONS = CanaryOptions(first_look=10)
 LIVE, CANDIDATE = 1, 2
@@ -85,7 +87,7 @@ async def judge(
 async def stages(database: Database) -> dict[int, Stage]:
     async with database.read() as session:
         rows = await session.execute(select(ModelVersion.id, ModelVersion.stage))
-        return dict(rows.tuples().all())
+        return {key: stage for key, stage in rows}  # noqa: C416 - rows are no tuples
 
 
 async def reason(database: Database) -> str:
@@ -237,3 +239,21 @@ async def test_a_model_that_is_no_worse_is_seldom_rolled_back_however_often_one_
     assert wrong <= 3
     async with database.read() as session:
         assert await live_version(session) is not None
+
+
+async def test_with_a_share_a_better_candidate_is_tried_before_it_goes_live(shop: Shop) -> None:
+    async with shop.database.write() as session:
+        await set_switch(session, "canary_share", 0.2, who="ada")
+    await request(shop.database)
+    run = await shop.run_to_the_end()
+    assert run.state is RunState.canary
+    assert "20% of the conversations try it" in run.verdict["reasons"][0]
+    async with shop.database.write() as session:
+        assert await live_version(session) is None
+        version = await canary_version(session)
+        assert version is not None
+        assert version.run_id == run.id
+        await promote(session, version.id, "ada")
+    async with shop.database.read() as session:
+        ended = await session.get_one(Run, run.id)
+        assert ended.state is RunState.promoted, "a person was faster than the canary"
