@@ -20,6 +20,7 @@ from finetune.expiring import find_expiring
 from finetune.lines import Line, fold, write_line
 from finetune.recipe import Recipe
 from finetune.redact import Redactor, find_public
+from finetune.second_look import Embed, look_twice
 from finetune.split import split
 from knowledge.retrieved import Retrieved
 from store import Chunk, ChunkKind, Database, Dataset, Example, Mask, Method, Split
@@ -27,6 +28,7 @@ from store import Chunk, ChunkKind, Database, Dataset, Example, Mask, Method, Sp
 MIN_EXAMPLES = 10
 """OpenAI's limit for a training file, and modelserver's."""
 MIN_HOLDOUT = 1
+ASIDE = "set aside for a second look"
 
 Look = Callable[[Approved], Awaitable[Sequence[Retrieved]]]
 """The context that the question of an example gets when its own conversation is left out."""
@@ -50,10 +52,18 @@ class Lines:
         return hashlib.sha256("".join(every).encode()).hexdigest()
 
 
-async def make_lines(database: Database, look: Look, recipe: Recipe) -> Lines:
-    """Collect, redact, filter, split and write out what reviewers approved; stores nothing.
+async def make_lines(
+    database: Database, look: Look, recipe: Recipe, embed: Embed | None = None
+) -> Lines:
+    """Collect, redact, filter, split and write out what reviewers approved.
+
+    Stores nothing but what it sets aside for a second look.
+
+    Args:
+        embed: gives the embeddings of answers, by which outliers are found.
 
     Raises:
+        EmbeddingAwayError: worth another try.
         TooFewExamplesError: fewer than 10 lines to train on, or none to hold out.
     """
     async with database.read() as session:
@@ -61,8 +71,11 @@ async def make_lines(database: Database, look: Look, recipe: Recipe) -> Lines:
         mask = await read_default(session)
         passages = await session.scalars(select(Chunk.text).where(Chunk.kind == ChunkKind.passage))
         documents = list(passages)
-    clean, redacted = await asyncio.to_thread(_redact_all, approved, documents, recipe)
+    aside = await look_twice(database, approved, documents, embed)
+    looked_at = [example for example in approved if example.reply_id not in aside]
+    clean, redacted = await asyncio.to_thread(_redact_all, looked_at, documents, recipe)
     wanted, left_out = _filter(clean, recipe)
+    left_out.update({ASIDE: len(approved) - len(looked_at)} if aside else {})
     sides, dropped = await asyncio.to_thread(
         split, wanted, recipe.holdout_share, recipe.near_duplicate
     )

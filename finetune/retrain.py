@@ -77,6 +77,7 @@ class Retrainer:
     ) -> None:
         """`owner` names the only process there can be: after a crash it need not wait."""
         self._database = database
+        self._knowledge = knowledge
         self._answerer = answerer
         self._options = options = options or RetrainOptions()
         self._provider = Provider(client)
@@ -135,7 +136,9 @@ class Retrainer:
 
     async def _collect(self, run: Run) -> None:
         recipe = replace(self._options.recipe, method=run.method)
-        lines = await make_lines(self._database, self._look_up, recipe)
+        lines = await make_lines(
+            self._database, self._look_up, recipe, self._knowledge.embed_passages
+        )
         async with self._database.write() as session:
             dataset = await freeze(session, lines, recipe)
             reason = None

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from knowledge import approved
 from knowledge.dense import DenseIndex
-from knowledge.embed import Embedder, Side
+from knowledge.embed import Embedder, Side, Vectors
 from knowledge.errors import (
     EmbeddingAwayError,
     IndexAwayError,
@@ -125,6 +125,15 @@ class Knowledge:
         texts = [(Side.passage, text) for pair in pairs for text in pair]
         vectors = await self._index.embedder.embed(texts, is_patient=True)
         return [float(cosine) for cosine in (vectors[::2] * vectors[1::2]).sum(axis=1)]
+
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        """Embeddings of at least one text, (texts, dimensions), each of length 1.
+
+        Raises:
+            EmbeddingAwayError: after every retry.
+        """
+        sided = [(Side.passage, text) for text in texts]
+        return await self._index.embedder.embed(sided, is_patient=True)
 
     async def learn(self, reply_id: int) -> None:
         """Bring the pairs of a reply to what its review says; findable when this returns.

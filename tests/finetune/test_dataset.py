@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from finetune.dataset import Lines, TooFewExamplesError, freeze, make_lines
 from finetune.examples import Approved, read_approved
 from finetune.files import write_file
 from finetune.recipe import Recipe
+from finetune.second_look import Embed
 from finetune.split import side_of
 from knowledge.retrieved import Retrieved
 from store import (
@@ -22,6 +24,7 @@ from store import (
     Method,
     Review,
     Split,
+    Turn,
     Verdict,
     conversation_id,
 )
@@ -38,12 +41,19 @@ WOODS = (  # noqa: SIM905
 ).split()
 
 
+async def spread_over_days(database: Database) -> None:
+    """Or many who ask the same look like an attack."""
+    async with database.write() as session:
+        for turn in await session.scalars(select(Turn)):
+            turn.created_at -= timedelta(days=turn.id)
+
+
 async def look_at_nothing(_example: Approved) -> list[Retrieved]:
     return []
 
 
-async def make(database: Database, recipe: Recipe = PLAIN) -> Lines:
-    return await make_lines(database, look_at_nothing, recipe)
+async def make(database: Database, recipe: Recipe = PLAIN, *, embed: Embed | None = None) -> Lines:
+    return await make_lines(database, look_at_nothing, recipe, embed)
 
 
 async def freeze_now(database: Database, recipe: Recipe = PLAIN) -> Dataset:
@@ -247,6 +257,7 @@ async def test_no_held_out_conversation_or_question_is_trained_on(database: Data
     await approve_many(database)
     for n in range(30):
         await approve(database, "Is it new?", "Yes, all is new.", address=f"same-{n}")
+    await spread_over_days(database)
     dataset = await freeze_now(database)
     async with database.read() as session:
         rows = (await session.scalars(select(Example))).all()
