@@ -210,7 +210,7 @@ def _parse(value: str) -> Any:
 async def telegram_server() -> AsyncIterator[TelegramServer]:
     """Serves on a free port until the block ends."""
     server = TelegramServer()
-    app = Starlette(routes=[Route("/bot{token}/{method}", server.answer, methods=["POST"])])
+    app = Starlette(routes=[Route("/bot{token}/{method}", server.answer, methods=["GET", "POST"])])
     config = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
     process = uvicorn.Server(config)
     process.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
