@@ -7,6 +7,7 @@ from nicegui import ui
 from sqlalchemy import Select, func, or_, select
 
 from app.console.layout import add_page
+from app.console.lineage import lineage_link
 from app.console.pieces import box, button, chip, empty, field, heading, link, tag, when
 from app.console.visit import Desk, Visit
 from bot.review import answer_as_person, give_back, take_over
@@ -236,6 +237,7 @@ def _show_way(visit: Visit, reply: Reply) -> None:
         chip(visit.say(reply.status.value), reply.status.value, title=reply.error)
     if reply.total_ms:
         tag("span", f"{reply.total_ms / 1000:.1f} s")
+    lineage_link(visit, "reply", reply.id, "muted")
 
 
 def _writing(visit: Visit, conversation_id: str, refresh: Any) -> None:

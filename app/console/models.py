@@ -3,10 +3,12 @@
 from nicegui import ui
 from sqlalchemy import select
 
+from app.console.canary import CanaryNow, read_canary, show_canary
 from app.console.layout import add_page
+from app.console.lineage import lineage_link
 from app.console.pieces import box, button, chip, empty, heading, link, number, table, tag, when
 from app.console.visit import Act, Desk, Visit
-from finetune.promote import promote, roll_back
+from finetune.promote import promote, roll_back, start_canary
 from store import ModelVersion, Stage, UserRole
 
 
@@ -24,15 +26,25 @@ async def _show(visit: Visit) -> None:
             return list(rows)
 
     async def read_key() -> list[tuple[object, ...]]:
-        return [(row.id, row.stage, row.sure_logprob, row.retired_at) for row in await read()]
+        now = await read_now()
+        judged = [(now.share, now.judged, now.judged_without, now.version.canary)] if now else []
+        rows = [(row.id, row.stage, row.sure_logprob, row.retired_at) for row in await read()]
+        return [*rows, *judged]
+
+    async def read_now() -> CanaryNow | None:
+        async with visit.database.read() as session:
+            return await read_canary(session)
 
     async def show(_key: object) -> None:
         page.clear()
-        versions = await read()
+        versions, canary = await read(), await read_now()
         with page:
             with heading(say("Models"), say("A promotion counts from the next message on.")):
                 if any(version.stage is Stage.live for version in versions):
                     _roll_back_button(visit)
+                link(say("Is tuning worth it?"), "/advice")
+            if canary is not None:
+                show_canary(visit, canary)
             _show_versions(visit, versions)
 
     await visit.live(read_key, show)()
@@ -64,6 +76,7 @@ def _show_version(visit: Visit, version: ModelVersion) -> None:
                 tag("span", version.base_model, "muted")
                 if version.run_id:
                     link(say("Run {n}", n=version.run_id), f"/runs/{version.run_id}")
+                lineage_link(visit, "model", version.id)
         with box("", "td"):
             chip(say(version.stage.value), version.stage.value)
         tag("td", _sure(visit, version))
@@ -74,6 +87,8 @@ def _show_version(visit: Visit, version: ModelVersion) -> None:
         with box("", "td"), box("actions"):
             if version.stage is not Stage.live:
                 _promote_button(visit, version)
+            if version.stage in (Stage.candidate, Stage.retired):
+                _canary_button(visit, version)
 
 
 def _sure(visit: Visit, version: ModelVersion) -> str:
@@ -101,6 +116,24 @@ def _promote_button(visit: Visit, version: ModelVersion) -> None:
         say("It answers customers from the next message on; the present one is retired."),
         visit.doing(UserRole.operator, go_live),
         picture="rocket_launch",
+    )
+
+
+def _canary_button(visit: Visit, version: ModelVersion) -> None:
+    say = visit.say
+
+    async def try_it() -> None:
+        async with visit.database.write() as session:
+            await start_canary(session, version.id, visit.user.name)
+        visit.tell(say("A share of the conversations tries it now"))
+
+    _with_question(
+        visit,
+        say("Try it"),
+        say("Try {model} with a share of the conversations?", model=version.model),
+        say("The switch canary_share says how many; thumbs and reviews decide."),
+        visit.doing(UserRole.operator, try_it),
+        picture="science",
     )
 
 

@@ -7,26 +7,23 @@ from nicegui import ui
 from sqlalchemy import select
 
 from app.console.curve import draw_curve
+from app.console.lineage import lineage_link
 from app.console.pieces import (
     box,
     button,
-    cells,
     chip,
     empty,
     facts,
     heading,
     link,
-    number,
-    table,
     tag,
 )
+from app.console.verdict import show_verdict
 from app.console.visit import Visit
 from finetune.run import cancel_run
 from store import Dataset, Run, RunEvent, RunState, UserRole
 
 EVENTS = 300
-NUMBERS = (1, 2, 3, 4, 5)
-"""Columns of the scoreboard that hold numbers."""
 STEPS = (
     RunState.collecting,
     RunState.uploading,
@@ -88,13 +85,14 @@ def _show_story(visit: Visit, story: Story) -> None:
     say, run = visit.say, story.run
     with heading(say("Run {n}", n=run.id)):
         state_chip(visit, run.state)
+        lineage_link(visit, "run", run.id)
         if run.is_active:
             _cancel_button(visit, run)
     _show_steps(visit, run)
     if run.error:
         kind = "problem" if run.state is RunState.failed else "note"
         tag("p", run.error, kind, role="status")
-    _show_verdict(visit, run)
+    show_verdict(visit, run)
     _show_curve(visit, story.events)
     with box("grid"):
         with box("card stack"):
@@ -141,48 +139,10 @@ def _about(visit: Visit, story: Story) -> list[tuple[str, object]]:
         (say("Job's status"), run.job_status),
         (say("Tuned model"), run.tuned_model),
         (say("Tokens trained"), f"{run.trained_tokens:,}" if run.trained_tokens else None),
+        (say("Cost"), f"{run.cost:.2f}" if run.cost else None),
         (say("Started"), f"{run.created_at:%Y-%m-%d %H:%M} UTC"),
         (say("Took"), took(run)),
     ]
-
-
-def _show_verdict(visit: Visit, run: Run) -> None:
-    say, verdict = visit.say, run.verdict
-    reasons, board = verdict.get("reasons") or [], verdict.get("scoreboard") or {}
-    if not reasons and not board:
-        return
-    with box("card stack"):
-        tag("h2", say("Verdict"))
-        with box("reasons", "ul"):
-            for reason in reasons:
-                tag("li", str(reason))
-        if board:
-            _show_board(visit, board)
-        if threshold := verdict.get("threshold"):
-            tag("p", say("Sure when: {reason}", reason=threshold.get("reason", "")), "muted")
-
-
-def _show_board(visit: Visit, board: dict[str, Any]) -> None:
-    """The scores per mode; the best of each column stands out."""
-    say = visit.say
-    headers = (
-        say("Mode"), say("Questions"), "chrF", say("Similarity"), say("Median ms"), say("Tokens"),
-        say("Ways"),
-    )  # fmt: skip
-    with table(headers, label=say("Scores by mode"), numbers=NUMBERS):
-        for mode, row in board.items():
-            tokens = (row.get("prompt_tokens") or 0) + (row.get("completion_tokens") or 0)
-            ways = ", ".join(f"{say(way)} {n}" for way, n in (row.get("ways") or {}).items())
-            cells(
-                say(mode),
-                row.get("items"),
-                number(row.get("chrf"), 1),
-                number(row.get("similarity"), 3),
-                row.get("median_ms"),
-                f"{tokens:,}",
-                ways,
-                numbers=NUMBERS,
-            )
 
 
 def _show_curve(visit: Visit, events: tuple[RunEvent, ...]) -> None:

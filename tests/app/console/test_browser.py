@@ -13,12 +13,15 @@ from store import (
     AuditEntry,
     Database,
     Document,
+    ModelVersion,
+    Reply,
     Review,
     Setting,
     Turn,
     User,
     UserRole,
     Verdict,
+    Way,
 )
 
 from .conftest import OpenPage, Running
@@ -205,6 +208,8 @@ async def test_every_page_opens_in_both_languages_without_an_error(open_page: Op
         ("/runs", "训练"),
         ("/runs/1", "训练 1"),
         ("/models", "模型"),
+        ("/advice", "建议"),
+        ("/lineage?of=reply:1", "来源"),
         ("/settings", "设置"),
     ):
         await page.goto(f"/console{path}")
@@ -220,6 +225,30 @@ async def test_a_run_shows_its_curve_and_its_scoreboard(open_page: OpenPage) -> 
     await expect(page.get_by_role("img", name="Training loss by step")).to_be_visible()
     board = page.get_by_role("table", name="Scores by mode")
     await expect(board.get_by_role("row").filter(has_text="hybrid")).to_contain_text("55.1")
+
+
+async def test_a_reply_is_traced_from_its_conversation_to_its_run_and_back(
+    open_page: OpenPage, shop: Database
+) -> None:
+    question = "Where did you learn that?"
+    reply_id = await ask(shop, next(names), question, "From those who asked before.")
+    async with shop.write() as session:
+        version = await session.scalar(select(ModelVersion).where(ModelVersion.stage == "live"))
+        reply = await session.get_one(Reply, reply_id)
+        assert version is not None
+        reply.model_version_id, reply.way = version.id, Way.tuned
+        conversation = reply.conversation_id
+    page = await open_page(f"/console/conversations/{conversation}", as_="rita")
+    await page.get_by_role("link", name="Lineage").last.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Lineage")
+    tree = page.locator(".lineage").first
+    await expect(tree).to_contain_text("From those who asked before.")
+    await expect(tree).to_contain_text(version.model)
+    await expect(tree).to_contain_text("148 to train on, 32 held out")
+    await tree.get_by_role("link", name=f"run {version.run_id}").click()
+    await expect(page.locator(".lineage").first).to_contain_text("asked for by nod")
+    await page.goto("/console/lineage?of=run:99")
+    await expect(page.get_by_text("there is no run 99")).to_be_visible()
 
 
 async def test_a_chat_streams_survives_a_reload_and_stores_each_message_once(
