@@ -1,0 +1,90 @@
+"""Findings: the survey as it stands after what was decided so far."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from finetune.prepare.affix import ENDINGS, LAST_SEPARATOR, SEPARATORS
+from finetune.prepare.batch import Kind
+from finetune.prepare.survey import MAX_CHARS, Affixes, Flag, Mask, Survey
+
+
+class Task(StrEnum):
+    """What the data seems to be for."""
+
+    open_ended = "open-ended generation"  # there are no prompts
+    classification = "classification"  # each completion comes three times and more
+    conditional = "conditional generation"
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """What remedies look at. `kept` changes as they are accepted."""
+
+    survey: Survey
+    kind: Kind
+    kept: Mask
+
+    @property
+    def count(self) -> int:
+        return int(self.kept.sum())
+
+    @property
+    def is_long(self) -> Mask:
+        mask: Mask = self.survey.chars > MAX_CHARS
+        return mask & self.kept
+
+    @property
+    def affixes(self) -> Affixes:
+        """Of what is kept: long examples count only while they do."""
+        short, long = self.survey.short, self.survey.long
+        if not self.is_long.any():
+            return short
+        return Affixes(
+            prompt=short.prompt.joined_with(long.prompt),
+            completion=short.completion.joined_with(long.completion),
+        )
+
+    @property
+    def task(self) -> Task:
+        if (self.survey.has(Flag.prompt_is_blank) | ~self.kept).all():
+            return Task.open_ended
+        if self.unique_completions < self.count / 3:
+            return Task.classification
+        return Task.conditional
+
+    @property
+    def unique_prompts(self) -> int:
+        return len(np.unique(self.survey.prompt_hashes[self.kept]))
+
+    @property
+    def unique_completions(self) -> int:
+        return len(np.unique(self.survey.completion_hashes[self.kept]))
+
+    @property
+    def prompt_suffix(self) -> str:
+        """What all prompts end with; of a single one, the separator that it ends with."""
+        affix = self.affixes.prompt
+        if self.unique_prompts > 1:
+            return affix.suffix
+        ends = (mark for mark in (*SEPARATORS, LAST_SEPARATOR) if affix.suffix.endswith(mark))
+        return max(ends, key=len, default="")
+
+    @property
+    def completion_suffix(self) -> str:
+        """What all completions end with; of a single one, the ending that it has."""
+        affix = self.affixes.completion
+        if self.unique_completions > 1:
+            return affix.suffix
+        return next((mark for mark in ENDINGS if affix.suffix.endswith(mark)), "")
+
+    def is_shouting(self, shouts: Flag, has_letters: Flag) -> bool:
+        """Whether more than a third of the texts that have capitals consist of them by a third.
+
+        The old tool counted letters over the whole column, so that one long outlier could lower
+        everything.
+        """
+        lettered = self.survey.has(has_letters) & self.kept
+        shouting = int((self.survey.has(shouts) & lettered).sum())
+        return shouting * 3 > int(lettered.sum())

@@ -1,0 +1,178 @@
+"""The survey: the first pass over all examples, kept as numbers instead of texts.
+
+An example costs some fifty bytes here, whatever its length: two hashes of 64 bits (Python's own,
+keyed by chance in each process), its length, its row, a few flags, and its signature for
+near-duplicates. At a million examples the chance that two different ones share their hashes is
+one in a trillion times a million.
+"""
+
+from array import array
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import IntFlag
+
+import numpy as np
+import numpy.typing as npt
+
+from finetune.prepare.affix import ENDINGS, SEPARATORS, Affix
+from finetune.prepare.batch import Batch
+from finetune.prepare.letters import count_letters
+from finetune.prepare.near import HASHES, Signatures, sign
+
+MAX_CHARS = 10_000
+"""From here an example is long, as the old tool had it."""
+_AHEAD = 4
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Flag(IntFlag):
+    """What is known of one example."""
+
+    empty = 1  # nothing, or only blanks, in the completion
+    prompt_shouts = 2  # more than a third of its letters are capitals
+    completion_shouts = 4
+    prompt_has_letters = 8  # of a script that has capitals
+    completion_has_letters = 16
+    prompt_is_blank = 32
+
+
+@dataclass(kw_only=True)
+class Affixes:
+    """Of prompts and completions that are not empty."""
+
+    prompt: Affix = field(default_factory=lambda: Affix(marks=(*SEPARATORS, "\n")))
+    completion: Affix = field(default_factory=lambda: Affix(marks=ENDINGS))
+
+    def add(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
+        self.prompt.add(prompts)
+        self.completion.add(completions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilePart:
+    """Which examples came from which file."""
+
+    name: str
+    first: int
+    place: str
+    """How to name a row: `line {}`, `row {}`."""
+
+
+class Survey:
+    """Filled by `add`, and then read through the arrays that `finish` makes."""
+
+    def __init__(self) -> None:
+        self.parts: list[FilePart] = []
+        self.short, self.long = Affixes(), Affixes()
+        """Long examples are apart, because they may be dropped."""
+        self._prompts, self._completions = array("q"), array("q")
+        self._chars, self._numbers = array("I"), array("I")
+        self._flags: list[npt.NDArray[np.uint8]] = []
+        self._signatures: list[Signatures] = []
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="survey")
+        self._ahead: list[Future[tuple[Signatures, npt.NDArray[np.uint8]]]] = []
+
+    def begin_file(self, name: str, place: str) -> None:
+        self.parts.append(FilePart(name=name, first=len(self._prompts), place=place))
+
+    def add(self, batch: Batch) -> None:
+        """The next examples."""
+        if not len(batch):
+            return
+        prompts, completions = batch.prompts, batch.completions
+        self._ahead.append(self._pool.submit(_look_closely, prompts, completions))
+        self._prompts.extend(map(hash, prompts))
+        self._completions.extend(map(hash, completions))
+        chars = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+        self._chars.extend(chars)
+        self._numbers.extend(batch.numbers)
+        self._add_affixes(prompts, completions, chars)
+        if len(self._ahead) > _AHEAD:
+            self._take(self._ahead.pop(0))
+
+    def finish(self) -> None:
+        """Wait for what is still being counted."""
+        for future in self._ahead:
+            self._take(future)
+        self._ahead.clear()
+        self._pool.shutdown()
+        self.prompt_hashes = np.frombuffer(self._prompts, dtype=np.int64)
+        self.completion_hashes = np.frombuffer(self._completions, dtype=np.int64)
+        self.chars = np.frombuffer(self._chars, dtype=np.uint32)
+        self.flags: npt.NDArray[np.uint8] = np.concatenate(
+            self._flags or [np.zeros(0, dtype=np.uint8)]
+        )
+        self.signatures: Signatures = np.concatenate(
+            self._signatures or [np.zeros((0, HASHES), dtype=np.uint16)]
+        )
+        self._flags.clear()
+        self._signatures.clear()
+
+    def close(self) -> None:
+        """Stop counting, where nobody is going to ask any more."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def __len__(self) -> int:
+        return len(self._prompts)
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """One hash for prompt and completion together."""
+        mixed: npt.NDArray[np.int64] = self.prompt_hashes * np.int64(0x9E3779B97F4A7C1)
+        return mixed + self.completion_hashes
+
+    def has(self, flag: Flag) -> Mask:
+        mask: Mask = (self.flags & flag) != 0
+        return mask
+
+    def place_of(self, row: int) -> str:
+        """Where an example stands: `tickets.csv, line 17`."""
+        part = next(part for part in reversed(self.parts) if part.first <= row)
+        where = part.place.format(self._numbers[row])
+        return f"{part.name}, {where}" if len(self.parts) > 1 else where
+
+    def _take(self, future: Future[tuple[Signatures, npt.NDArray[np.uint8]]]) -> None:
+        signatures, flags = future.result()
+        self._signatures.append(signatures)
+        self._flags.append(flags)
+
+    def _add_affixes(
+        self, prompts: Sequence[str], completions: Sequence[str], chars: Sequence[int]
+    ) -> None:
+        """Empty completions are left out in any case, and so say nothing."""
+        if max(chars) <= MAX_CHARS and all(map(str.strip, completions)):
+            self.short.add(prompts, completions)
+            return
+        for affixes, is_long in ((self.short, False), (self.long, True)):
+            chosen = [
+                (prompt, completion)
+                for prompt, completion, count in zip(prompts, completions, chars, strict=True)
+                if (count > MAX_CHARS) is is_long and completion.strip()
+            ]
+            affixes.add([prompt for prompt, _ in chosen], [answer for _, answer in chosen])
+
+
+def _look_closely(
+    prompts: Sequence[str], completions: Sequence[str]
+) -> tuple[Signatures, npt.NDArray[np.uint8]]:
+    """What numpy counts, in a thread beside the one that reads."""
+    both = [f"{prompt}\n{answer}" for prompt, answer in zip(prompts, completions, strict=True)]
+    flags = np.zeros(len(prompts), dtype=np.uint8)
+    flags |= _flag(completions, Flag.completion_has_letters, Flag.completion_shouts)
+    flags |= _flag(prompts, Flag.prompt_has_letters, Flag.prompt_shouts)
+    flags |= _blank(completions) * np.uint8(Flag.empty)
+    flags |= _blank(prompts) * np.uint8(Flag.prompt_is_blank)
+    return sign(both), flags
+
+
+def _flag(texts: Sequence[str], has_letters: Flag, shouts: Flag) -> npt.NDArray[np.uint8]:
+    capitals, small = count_letters(texts)
+    flags = ((capitals + small) > 0) * np.uint8(has_letters)
+    flags |= (capitals * 2 > small) * np.uint8(shouts)
+    return flags.astype(np.uint8)
+
+
+def _blank(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
+    return np.fromiter((not text.strip() for text in texts), dtype=np.bool_, count=len(texts))
