@@ -17,6 +17,7 @@ from app.commands import (
     lineage,
     masks,
     models,
+    prepare,
     retrain,
     runs,
     serve,
@@ -73,6 +74,7 @@ serve.add_to(app)
 chat.add_to(app)
 demo.add_to(app)
 documents.add_to(app)
+prepare.add_to(app)
 retrain.add_to(app)
 runs.add_to(app)
 advice.add_to(app)

@@ -1,13 +1,17 @@
 """Findings: the survey as it stands after what was decided so far."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from finetune.prepare.affix import ENDINGS, LAST_SEPARATOR, SEPARATORS
 from finetune.prepare.batch import Kind
-from finetune.prepare.survey import MAX_CHARS, Affixes, Flag, Mask, Survey
+from finetune.prepare.survey import MAX_CHARS, Affixes, Flag, Letters, Mask, Survey
 
 
 class Task(StrEnum):
@@ -18,24 +22,28 @@ class Task(StrEnum):
     conditional = "conditional generation"
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What remedies look at. `kept` changes as they are accepted."""
+    """What remedies look at."""
 
     survey: Survey
     kind: Kind
     kept: Mask
 
+    def without(self, dropped: Mask) -> Findings:
+        """What is found when some more examples are left out."""
+        return replace(self, kept=self.kept & ~dropped)
+
     @property
     def count(self) -> int:
         return int(self.kept.sum())
 
-    @property
+    @cached_property
     def is_long(self) -> Mask:
         mask: Mask = self.survey.chars > MAX_CHARS
         return mask & self.kept
 
-    @property
+    @cached_property
     def affixes(self) -> Affixes:
         """Of what is kept: long examples count only while they do."""
         short, long = self.survey.short, self.survey.long
@@ -46,7 +54,7 @@ class Findings:
             completion=short.completion.joined_with(long.completion),
         )
 
-    @property
+    @cached_property
     def task(self) -> Task:
         if (self.survey.has(Flag.prompt_is_blank) | ~self.kept).all():
             return Task.open_ended
@@ -54,13 +62,13 @@ class Findings:
             return Task.classification
         return Task.conditional
 
-    @property
+    @cached_property
     def unique_prompts(self) -> int:
-        return len(np.unique(self.survey.prompt_hashes[self.kept]))
+        return count_distinct(self.survey.prompt_hashes[self.kept])
 
-    @property
+    @cached_property
     def unique_completions(self) -> int:
-        return len(np.unique(self.survey.completion_hashes[self.kept]))
+        return count_distinct(self.survey.completion_hashes[self.kept])
 
     @property
     def prompt_suffix(self) -> str:
@@ -79,12 +87,30 @@ class Findings:
             return affix.suffix
         return next((mark for mark in ENDINGS if affix.suffix.endswith(mark)), "")
 
-    def is_shouting(self, shouts: Flag, has_letters: Flag) -> bool:
-        """Whether more than a third of the texts that have capitals consist of them by a third.
+    def is_shouting(self, letters: Letters) -> bool:
+        """Whether more than a third of the letters are capitals, in more than a third of the texts.
 
-        The old tool counted letters over the whole column, so that one long outlier could lower
-        everything.
+        The old tool counted letters alone, so that one long outlier could lower everything.
         """
-        lettered = self.survey.has(has_letters) & self.kept
-        shouting = int((self.survey.has(shouts) & lettered).sum())
-        return shouting * 3 > int(lettered.sum())
+        capitals = letters.capitals[self.kept].astype(np.int64)
+        small = letters.small[self.kept].astype(np.int64)
+        shouting = np.count_nonzero(capitals * 2 > small)
+        lettered = np.count_nonzero(capitals + small)
+        return bool(capitals.sum() * 2 > small.sum() and shouting * 3 > lettered)
+
+
+def count_distinct(hashes: npt.NDArray[np.int64]) -> int:
+    """By sorting: numpy's own `unique` keeps a table that takes several times the memory."""
+    ordered = np.sort(hashes)
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1 if len(ordered) else 0
+
+
+def find_repeated(hashes: npt.NDArray[np.int64], among: Mask) -> Mask:
+    """Those whose hash an earlier one has."""
+    rows = np.flatnonzero(among)
+    chosen = hashes[rows]
+    order = np.argsort(chosen, kind="stable")
+    ordered = chosen[order]
+    repeated = np.zeros(len(among), dtype=np.bool_)
+    repeated[rows[order[1:][ordered[1:] == ordered[:-1]]]] = True
+    return repeated

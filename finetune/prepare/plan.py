@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from finetune.prepare.batch import Kind
 from finetune.prepare.errors import NothingPreparedError
-from finetune.prepare.findings import Findings, Task
+from finetune.prepare.findings import Findings, Task, find_repeated
+from finetune.prepare.near import NearDuplicates, find_near
 from finetune.prepare.options import Limits
 from finetune.prepare.reading import Reading
 from finetune.prepare.remedies import ROWS, TEXTS, Effect, Remedy
+from finetune.prepare.remedies.near_duplicates import near_duplicates
 from finetune.prepare.remedies.overlong import overlong
 from finetune.prepare.remedies.remedy import NOTHING, Column, Texts
 from finetune.prepare.shorten import Shortener, TooLong
@@ -41,6 +44,7 @@ class Plan:
     shortener: Shortener
     decided: list[tuple[Remedy, str]] = field(default_factory=list)
     """Every remedy, with what was answered."""
+    near: NearDuplicates | None = None
     is_split: bool = False
     """Into files to train on and to validate with."""
 
@@ -64,12 +68,16 @@ def decide(reading: Reading, limits: Limits, ask: Ask = accept_all) -> Plan:
         kind=reading.kind,
         kept=np.ones(len(reading.survey), dtype=np.bool_),
     )
-    shortener = Shortener(tokenizer=load_tokenizer(limits.tokenizer), limit=limits.tokens)
+    shortener = Shortener(load=partial(load_tokenizer, limits.tokenizer), limit=limits.tokens)
     plan = Plan(kept=findings.kept, task=findings.task, shortener=shortener)
     for look in ROWS:
-        _apply(look(findings), ask, findings, plan)
-    _apply(overlong(findings, reading.spill, shortener, limits.model), ask, findings, plan)
-    plan.task = findings.task
+        findings = _apply(look(findings), ask, findings, plan)
+    once = findings.kept & ~find_repeated(reading.survey.keys, findings.kept)
+    plan.near = find_near(reading.survey.signatures, once)
+    findings = _apply(near_duplicates(findings, plan.near), ask, findings, plan)
+    remedy = overlong(findings, reading.spill, shortener, limits.model)
+    findings = _apply(remedy, ask, findings, plan)
+    plan.kept, plan.task = findings.kept, findings.task
     if reading.kind is Kind.pair:
         for look in TEXTS:
             _apply(look(findings), ask, findings, plan)
@@ -78,13 +86,14 @@ def decide(reading: Reading, limits: Limits, ask: Ask = accept_all) -> Plan:
     return plan
 
 
-def _apply(remedy: Remedy | None, ask: Ask, findings: Findings, plan: Plan) -> None:
+def _apply(remedy: Remedy | None, ask: Ask, findings: Findings, plan: Plan) -> Findings:
+    """What is found after the answer."""
     if remedy is None:
-        return
+        return findings
     answer = remedy.recommended if remedy.is_necessary else ask(remedy)
     effect = remedy.ways[answer]
     if effect.drop is not None:
-        plan.kept = findings.kept = findings.kept & ~effect.drop
+        findings = findings.without(effect.drop)
         if not findings.kept.any():
             raise NothingPreparedError(f"{remedy.title}: then none is left")
     if effect.change is not None:
@@ -94,6 +103,7 @@ def _apply(remedy: Remedy | None, ask: Ask, findings: Findings, plan: Plan) -> N
     if remedy.name == "split":
         plan.is_split = answer == "yes"
     plan.decided.append((remedy, answer))
+    return findings
 
 
 def _split_classes() -> Remedy:

@@ -43,6 +43,7 @@ class Shaper:
     mended: Counter[str] = field(default_factory=Counter)
     """What was left out of conversations: empty turns, turns after the last answer."""
     one_sided: int = 0
+    _has_begun: bool = False
     _columns: dict[tuple[str, ...], Columns | None] = field(default_factory=dict)
 
     def shape(self, rows: Rows, file: str, place: Callable[[int], str]) -> Batch:
@@ -55,6 +56,9 @@ class Shaper:
             return Batch(numbers=[], prompts=[], completions=[])
         if self.kind is None:
             self.kind = self._kind_of(rows.records)
+        elif self.kind is Kind.chat and not self._has_begun and is_preference(rows.records[0]):
+            self.kind = Kind.preference  # which is for chat models as well
+        self._has_begun = True
         if self.kind is Kind.pair and (batch := self._shape_pairs_fast(rows)):
             return batch
         return self._shape_one_by_one(rows, file, place)

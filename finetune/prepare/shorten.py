@@ -6,7 +6,7 @@ split      a pair becomes several, each going on where the one before it stopped
            conversation becomes several, each ending with an answer
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,8 +24,13 @@ Messages = list[dict[str, Any]]
 class Shortener:
     """For one model's limit."""
 
-    tokenizer: Tokenizer
+    load: Callable[[], Tokenizer]
+    """A tokenizer takes a hundred megabytes, and short examples need none."""
     limit: int
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.load()
 
     def pair_tokens(self, prompt: str, completion: str) -> int:
         return self.tokenizer.count(prompt) + self.tokenizer.count(completion)

@@ -129,13 +129,16 @@ def _tell_encoding(path: Path) -> str:
     if not telling:
         return "utf-8"
     lines = bytes(telling).split(b"\n")
-    sound = sum(map(_is_utf8, lines))
-    return "utf-8" if sound * 2 >= len(lines) else guess_encoding(bytes(telling))
+    if sum(_is(line, "utf-8") for line in lines) * 2 >= len(lines):
+        return "utf-8"
+    chinese = [line for line in lines if _is(line, "gb18030")]
+    # A few broken lines must not hide what the others are written in.
+    return guess_encoding(b"\n".join(chinese if len(chinese) * 10 >= len(lines) * 9 else lines))
 
 
-def _is_utf8(line: bytes) -> bool:
+def _is(line: bytes, encoding: str) -> bool:
     try:
-        line.decode()
+        line.decode(encoding)
     except UnicodeDecodeError:
         return False
     return True
@@ -152,7 +155,7 @@ def _wide_encoding(head: bytes) -> str | None:
         head[: len(head) // 4 * 4].decode(encoding)
     except UnicodeDecodeError:
         return None
-    return encoding if max(odd, zeros - odd) > 0.95 * zeros else None
+    return encoding if max(odd, zeros - odd) > 0.9 * zeros else None
 
 
 class _Counted:

@@ -1,6 +1,6 @@
 """The survey: the first pass over all examples, kept as numbers instead of texts.
 
-An example costs some fifty bytes here, whatever its length: two hashes of 64 bits (Python's own,
+An example costs some sixty bytes here, whatever its length: two hashes of 64 bits (Python's own,
 keyed by chance in each process), its length, its row, a few flags, and its signature for
 near-duplicates. At a million examples the chance that two different ones share their hashes is
 one in a trillion times a million.
@@ -25,17 +25,22 @@ MAX_CHARS = 10_000
 _AHEAD = 4
 
 Mask = npt.NDArray[np.bool_]
+_Look = tuple[Signatures, npt.NDArray[np.uint8], npt.NDArray[np.uint16]]
 
 
 class Flag(IntFlag):
     """What is known of one example."""
 
     empty = 1  # nothing, or only blanks, in the completion
-    prompt_shouts = 2  # more than a third of its letters are capitals
-    completion_shouts = 4
-    prompt_has_letters = 8  # of a script that has capitals
-    completion_has_letters = 16
-    prompt_is_blank = 32
+    prompt_is_blank = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letters:
+    """Capitals and small letters of one column, an example each; no more than 65,535."""
+
+    capitals: npt.NDArray[np.uint16]
+    small: npt.NDArray[np.uint16]
 
 
 @dataclass(kw_only=True)
@@ -69,13 +74,12 @@ class Survey:
         """Long examples are apart, because they may be dropped."""
         self._prompts, self._completions = array("q"), array("q")
         self._chars, self._numbers = array("I"), array("I")
-        self._flags: list[npt.NDArray[np.uint8]] = []
-        self._signatures: list[Signatures] = []
+        self._flags, self._signatures, self._letters = array("B"), array("H"), array("H")
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="survey")
-        self._ahead: list[Future[tuple[Signatures, npt.NDArray[np.uint8]]]] = []
+        self._ahead: list[Future[_Look]] = []
 
     def begin_file(self, name: str, place: str) -> None:
-        self.parts.append(FilePart(name=name, first=len(self._prompts), place=place))
+        self.parts.append(FilePart(name=name, first=len(self._numbers), place=place))
 
     def add(self, batch: Batch) -> None:
         """The next examples."""
@@ -101,21 +105,25 @@ class Survey:
         self.prompt_hashes = np.frombuffer(self._prompts, dtype=np.int64)
         self.completion_hashes = np.frombuffer(self._completions, dtype=np.int64)
         self.chars = np.frombuffer(self._chars, dtype=np.uint32)
-        self.flags: npt.NDArray[np.uint8] = np.concatenate(
-            self._flags or [np.zeros(0, dtype=np.uint8)]
-        )
-        self.signatures: Signatures = np.concatenate(
-            self._signatures or [np.zeros((0, HASHES), dtype=np.uint16)]
-        )
-        self._flags.clear()
-        self._signatures.clear()
+        self.flags = np.frombuffer(self._flags, dtype=np.uint8)
+        self.signatures = np.frombuffer(self._signatures, dtype=np.uint16).reshape(-1, HASHES)
+        letters = np.frombuffer(self._letters, dtype=np.uint16).reshape(-1, 4)
+        self.prompt_letters = Letters(capitals=letters[:, 0], small=letters[:, 1])
+        self.completion_letters = Letters(capitals=letters[:, 2], small=letters[:, 3])
+
+    def forget(self) -> None:
+        """What only decisions need: the second pass needs the memory for a tokenizer."""
+        empty = np.zeros(0, dtype=np.int64)
+        self.prompt_hashes = self.completion_hashes = empty
+        self.signatures = np.zeros((0, HASHES), dtype=np.uint16)
+        self._prompts, self._completions = array("q"), array("q")
 
     def close(self) -> None:
         """Stop counting, where nobody is going to ask any more."""
         self._pool.shutdown(cancel_futures=True)
 
     def __len__(self) -> int:
-        return len(self._prompts)
+        return len(self._numbers)
 
     @property
     def keys(self) -> npt.NDArray[np.int64]:
@@ -133,10 +141,11 @@ class Survey:
         where = part.place.format(self._numbers[row])
         return f"{part.name}, {where}" if len(self.parts) > 1 else where
 
-    def _take(self, future: Future[tuple[Signatures, npt.NDArray[np.uint8]]]) -> None:
-        signatures, flags = future.result()
-        self._signatures.append(signatures)
-        self._flags.append(flags)
+    def _take(self, future: Future[_Look]) -> None:
+        signatures, flags, letters = future.result()
+        self._letters.frombytes(letters.tobytes())
+        self._signatures.frombytes(signatures.tobytes())
+        self._flags.frombytes(flags.tobytes())
 
     def _add_affixes(
         self, prompts: Sequence[str], completions: Sequence[str], chars: Sequence[int]
@@ -154,24 +163,14 @@ class Survey:
             affixes.add([prompt for prompt, _ in chosen], [answer for _, answer in chosen])
 
 
-def _look_closely(
-    prompts: Sequence[str], completions: Sequence[str]
-) -> tuple[Signatures, npt.NDArray[np.uint8]]:
+def _look_closely(prompts: Sequence[str], completions: Sequence[str]) -> _Look:
     """What numpy counts, in a thread beside the one that reads."""
     both = [f"{prompt}\n{answer}" for prompt, answer in zip(prompts, completions, strict=True)]
     flags = np.zeros(len(prompts), dtype=np.uint8)
-    flags |= _flag(completions, Flag.completion_has_letters, Flag.completion_shouts)
-    flags |= _flag(prompts, Flag.prompt_has_letters, Flag.prompt_shouts)
     flags |= _blank(completions) * np.uint8(Flag.empty)
     flags |= _blank(prompts) * np.uint8(Flag.prompt_is_blank)
-    return sign(both), flags
-
-
-def _flag(texts: Sequence[str], has_letters: Flag, shouts: Flag) -> npt.NDArray[np.uint8]:
-    capitals, small = count_letters(texts)
-    flags = ((capitals + small) > 0) * np.uint8(has_letters)
-    flags |= (capitals * 2 > small) * np.uint8(shouts)
-    return flags.astype(np.uint8)
+    letters = np.stack([*count_letters(prompts), *count_letters(completions)], axis=1)
+    return sign(both), flags, np.minimum(letters, 0xFFFF).astype(np.uint16)
 
 
 def _blank(texts: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,8 @@ def sheets_of(path: Path) -> list[str]:
     """
     check_unpacked(path)
     try:
-        book = openpyxl.load_workbook(path, read_only=True)
-        try:
+        with _opened(path) as book:
             return [sheet.title for sheet in book.worksheets]
-        finally:
-            book.close()
     except _DAMAGED as error:
         raise _unsound(error) from error
 
@@ -68,14 +65,11 @@ def read_excel(path: Path, complaints: Complaints, *, sheet: str) -> Iterator[Ro
         UnreadableFileError: the file is damaged.
     """
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
+        with _opened(path, data_only=True) as book:
             rows = _rows(path, book[sheet], complaints)
             header = name_columns(next(rows, (0, []))[1])
             padded = ((number, cells + [""] * (len(header) - len(cells))) for number, cells in rows)
             yield from named(padded, header, path.name, complaints, "row")
-        finally:
-            book.close()
     except UnreadableFileError:
         raise
     except _DAMAGED as error:
@@ -100,6 +94,17 @@ def check_unpacked(path: Path) -> None:
         )
 
 
+@contextmanager
+def _opened(path: Path, *, data_only: bool = False) -> Iterator[Any]:
+    """By the open file: openpyxl would refuse a name without `.xlsx`."""
+    with path.open("rb") as file:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=data_only)
+        try:
+            yield book
+        finally:
+            book.close()
+
+
 def _rows(path: Path, sheet: Any, complaints: Complaints) -> Iterator[Row]:
     sheet.reset_dimensions()  # what the file says of its size may be a lie
     formulas = _Formulas(path, sheet.title)
@@ -121,14 +126,15 @@ class _Formulas:
     def __init__(self, path: Path, sheet: str) -> None:
         self._path = path
         self._sheet = sheet
-        self._book: Any = None
+        self._stack = ExitStack()
+        self._is_open = False
         self._rows: Iterator[tuple[Any, ...]] = iter(())
         self._number = 0
 
     def has_unknown(self, number: int, cells: list[str]) -> bool:
-        if self._book is None:
-            self._book = openpyxl.load_workbook(self._path, read_only=True)
-            sheet = self._book[self._sheet]
+        if not self._is_open:
+            self._is_open = True
+            sheet = self._stack.enter_context(_opened(self._path))[self._sheet]
             sheet.reset_dimensions()
             self._rows = sheet.iter_rows(values_only=True)
         while self._number < number:
@@ -140,8 +146,7 @@ class _Formulas:
         )
 
     def close(self) -> None:
-        if self._book is not None:
-            self._book.close()
+        self._stack.close()
 
 
 def _shown(value: object) -> str:

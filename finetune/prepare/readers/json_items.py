@@ -16,6 +16,7 @@ from finetune.prepare.source import CHUNK, MAX_ROW_BYTES, Source, Stream
 
 _decoder = json.JSONDecoder()
 _BLANK = re.compile(r"[\s,]*")
+_TOO_LONG = f"is longer than {MAX_ROW_BYTES >> 20} MB; split it up"
 _CUT_OFF = 16
 """An error in the last characters of what was read may only mean that there is more to read."""
 
@@ -115,7 +116,7 @@ class _Items:
                     error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _CUT_OFF
                 )
                 if is_cut and len(self._text) - self._at > MAX_ROW_BYTES:
-                    self._skip(self._at, f"is longer than {MAX_ROW_BYTES >> 20} MB")
+                    self._skip(self._at, _TOO_LONG)
                     return None
                 if is_cut and self._fill(size):
                     size *= 2  # or a long object would be parsed again and again
@@ -131,6 +132,8 @@ class _Items:
         where, start, self._at = f"line {self._line_at(self._at)}", self._at, end
         if not isinstance(item, dict):
             self._complaints.add(self._name, where, "is not an object like {...}")
+        elif end - start > MAX_ROW_BYTES:
+            self._complaints.add(self._name, where, _TOO_LONG)
         elif not _is_text(self._text, start, end, item):
             self._complaints.add(self._name, where, "has bytes that are not text")
         else:

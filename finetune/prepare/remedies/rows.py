@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from finetune.prepare.findings import Findings, Task
+from finetune.prepare.findings import Findings, Task, count_distinct, find_repeated
 from finetune.prepare.remedies.remedy import NOTHING, Effect, Remedy, yes_or_no
 from finetune.prepare.survey import MAX_CHARS, Flag, Mask
 
@@ -48,7 +48,7 @@ def conflicts(findings: Findings) -> Remedy | None:
     if not conflicting.any():
         return None
     prompts = findings.survey.prompt_hashes
-    groups = len(np.unique(prompts[conflicting]))
+    groups = count_distinct(prompts[conflicting])
     return Remedy(
         name="conflicts",
         title=f"{groups} prompts have different completions, {int(conflicting.sum())} rows in all",
@@ -79,15 +79,6 @@ def long_examples(findings: Findings) -> Remedy | None:
     )
 
 
-def find_repeated(hashes: npt.NDArray[np.int64], among: Mask) -> Mask:
-    """Those whose hash an earlier one has."""
-    rows = np.flatnonzero(among)
-    _, firsts = np.unique(hashes[rows], return_index=True)
-    repeated = among.copy()
-    repeated[rows[firsts]] = False
-    return repeated
-
-
 def find_conflicts(findings: Findings) -> Mask:
     """All rows of each prompt that has more than one completion."""
     survey = findings.survey
@@ -96,7 +87,7 @@ def find_conflicts(findings: Findings) -> Mask:
     again = find_repeated(survey.prompt_hashes, different)
     if not again.any():
         return again
-    prompts = np.unique(survey.prompt_hashes[again])
+    prompts = np.sort(survey.prompt_hashes[again])
     places = np.minimum(np.searchsorted(prompts, survey.prompt_hashes), len(prompts) - 1)
     mask: Mask = asked & (prompts[places] == survey.prompt_hashes)
     return mask

@@ -8,18 +8,18 @@ from finetune.prepare.affix import ENDINGS, LAST_ENDING, LAST_SEPARATOR, SEPARAT
 from finetune.prepare.errors import UselessDataError
 from finetune.prepare.findings import Findings, Task
 from finetune.prepare.remedies.remedy import Column, Effect, Remedy, Texts, shown, yes_or_no
-from finetune.prepare.survey import Flag
+from finetune.prepare.survey import Letters
 
 LONG_PREFIX = 12
 LONG_COMPLETION_PREFIX = 5
 
 
 def lower_prompts(findings: Findings) -> Remedy | None:
-    return _lower(findings, "prompt", Flag.prompt_shouts, Flag.prompt_has_letters)
+    return _lower(findings, "prompt", findings.survey.prompt_letters)
 
 
 def lower_completions(findings: Findings) -> Remedy | None:
-    return _lower(findings, "completion", Flag.completion_shouts, Flag.completion_has_letters)
+    return _lower(findings, "completion", findings.survey.completion_letters)
 
 
 def prompt_separator(findings: Findings) -> Remedy | None:
@@ -137,8 +137,8 @@ def free_separator(findings: Findings) -> str:
     return LAST_SEPARATOR
 
 
-def _lower(findings: Findings, column: Column, shouts: Flag, has_letters: Flag) -> Remedy | None:
-    if not findings.is_shouting(shouts, has_letters):
+def _lower(findings: Findings, column: Column, letters: Letters) -> Remedy | None:
+    if not findings.is_shouting(letters):
         return None
     return Remedy(
         name=f"lower-{column}",

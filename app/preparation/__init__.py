@@ -1,0 +1,1 @@
+"""What `nod prepare` says and asks."""

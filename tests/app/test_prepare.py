@@ -1,0 +1,134 @@
+"""`nod prepare` as one types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.main import app
+from finetune.prepare.recipes import RECIPES
+
+ROWS = "prompt,completion\nDo you deliver?,Yes we do\nIs it soft,It is firm.\nDo you deliver?,No\n"
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOD_HOME", str(tmp_path / "nod"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def nod(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["prepare", *arguments], input=stdin)
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in Path(name).read_text("utf-8").splitlines()]
+
+
+def test_all_is_accepted_quietly_and_the_report_names_tokens_costs_and_conflicts() -> None:
+    Path("faq.csv").write_text(ROWS, "utf-8")
+    result = nod("-q", "faq.csv")
+    assert result.exit_code == 0, result.output
+    assert "Your format `CSV` will be converted to `JSONL`" in result.output
+    assert "1 prompts have different completions, 2 rows in all (keep)" in result.output
+    assert "Counted with o200k_base" in result.output
+    assert "gpt-4o-mini" in result.output
+    assert "Wrote 3 examples" in result.output
+    assert _rows("faq_prepared.jsonl")[0] == {
+        "prompt": "Do you deliver? ->",
+        "completion": " Yes we do\n",
+    }
+
+
+def test_a_dry_run_reports_and_writes_nothing() -> None:
+    Path("faq.csv").write_text(ROWS, "utf-8")
+    result = nod("--dry-run", "faq.csv")
+    assert "Add a suffix separator" in result.output
+    assert "nothing was written" in result.output
+    assert [path.name for path in Path().iterdir()] == ["faq.csv"]
+
+
+def test_each_question_shows_what_it_would_do_and_takes_the_answer() -> None:
+    Path("faq.csv").write_text(ROWS, "utf-8")
+    result = nod("faq.csv", stdin="first\ny\nn\ny\n")
+    assert result.exit_code == 0, result.output
+    assert "'Do you deliver?' -> 'No'" in result.output
+    assert "'Do you deliver?' => 'Do you deliver? ->'" in result.output
+    assert _rows("faq_prepared.jsonl") == [
+        {"prompt": "Do you deliver? ->", "completion": " Yes we do"},
+        {"prompt": "Is it soft ->", "completion": " It is firm."},
+    ]
+
+
+def test_where_nobody_answers_nothing_is_written() -> None:
+    Path("faq.csv").write_text(ROWS, "utf-8")
+    result = nod("faq.csv", stdin="")
+    assert result.exit_code == 1
+    assert "-q accepts all remedies" in " ".join(result.output.split())
+    assert [path.name for path in Path().iterdir()] == ["faq.csv"]
+
+
+def test_chat_form_has_messages_and_no_separators() -> None:
+    Path("faq.csv").write_text(ROWS, "utf-8")
+    assert nod("-q", "--form", "chat", "faq.csv").exit_code == 0
+    assert _rows("faq_prepared.jsonl")[1] == {
+        "messages": [
+            {"role": "user", "content": "Is it soft"},
+            {"role": "assistant", "content": "It is firm."},
+        ]
+    }
+
+
+def test_what_is_ready_is_not_written_again() -> None:
+    ready = [{"prompt": f"Is it {n} ->", "completion": f" {n} is it\n"} for n in "abc"]
+    Path("a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ready), "utf-8")
+    assert "Nothing to mend" in nod("-q", "a.jsonl").output
+    assert not Path("a_prepared.jsonl").exists()
+
+
+def test_rows_that_are_left_out_are_named_and_written_where_one_wants() -> None:
+    Path("a.csv").write_text(ROWS + "only one cell\n", "utf-8")
+    result = nod("-q", "a.csv", "--complaints", "bad.txt")
+    assert "a.csv, line 5: has 1 cells" in result.output
+    assert "line 5" in Path("bad.txt").read_text("utf-8")
+
+
+def test_a_model_that_the_price_table_does_not_know_needs_a_limit() -> None:
+    Path("a.csv").write_text(ROWS, "utf-8")
+    result = nod("-q", "a.csv", "--model", "llama-9")
+    assert result.exit_code == 1
+    assert "--max-tokens" in result.output
+    assert nod("-q", "a.csv", "--model", "llama-9", "--max-tokens", "4096").exit_code == 0
+
+
+def test_an_own_price_table_in_the_data_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / "nod").mkdir()
+    (tmp_path / "nod" / "prices.toml").write_text(
+        '[[model]]\nname="mine"\nprovider="Here"\nprice=1000000.0\ntokens=99\n'
+        'tokenizer="cl100k_base"\nas_of="2026-11-24"\n',
+        "utf-8",
+    )
+    Path("a.csv").write_text(ROWS, "utf-8")
+    result = nod("--dry-run", "a.csv", "--model", "mine")
+    assert "Counted with cl100k_base" in result.output
+    assert "mine" in result.output
+    assert "gpt-4o-mini" not in result.output
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_sample_of_each_recipe_can_be_prepared_in_both_forms(name: str) -> None:
+    assert nod("--sample", name).exit_code == 0
+    sample = RECIPES[name].sample
+    for form in ("auto", "chat"):
+        result = nod("-q", "--recipe", name, "--form", form, sample, "-o", f"{form}.jsonl")
+        assert result.exit_code == 0, result.output
+        assert "left out:" not in result.output
+        assert list(Path().glob(f"{form}*.jsonl"))
+    assert nod("--sample", name).exit_code == 1  # and nothing is overwritten
+
+
+def test_the_recipes_are_listed() -> None:
+    said = nod("--list-recipes").output
+    assert all(name in said for name in RECIPES)
