@@ -24,7 +24,7 @@ class Batch:
     prompts: list[str]
     """Of chats: all that stands before the last answer, one turn a line."""
     completions: list[str]
-    """Of chats: the last answer. Of preferences: the chosen one."""
+    """Of chats: the last answer. Of preferences: the chosen and the rejected one."""
     lines: list[Line] | None = None
     """Of chats and preferences: what is written; None for pairs."""
 

@@ -150,7 +150,11 @@ class Shaper:
         if not is_preference(record):
             raise RowError("is no preference: it has no chosen and rejected answer")
         line = read_preference(record, self.mended)
-        return text_before(line["input"]["messages"]), text_of(line["preferred_output"][-1]), line
+        chosen, rejected = (
+            text_of(line[name][-1]) for name in ("preferred_output", "non_preferred_output")
+        )
+        # The same question may be judged several times, each time against another answer.
+        return text_before(line["input"]["messages"]), f"{chosen}\nnot: {rejected}", line
 
     def _chat(self, record: Record) -> tuple[str, str, Line]:
         if is_preference(record):

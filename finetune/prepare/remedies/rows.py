@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from finetune.prepare.batch import Kind
 from finetune.prepare.findings import Findings, Task, count_distinct, find_repeated
 from finetune.prepare.remedies.remedy import NOTHING, Effect, Remedy, yes_or_no
 from finetune.prepare.survey import MAX_CHARS, Flag, Mask
@@ -44,6 +45,8 @@ def duplicates(findings: Findings) -> Remedy | None:
 
 def conflicts(findings: Findings) -> Remedy | None:
     """Several answers to one prompt: which is right, only a person knows."""
+    if findings.kind is Kind.preference:
+        return None  # several judgements of one question are what preferences are
     conflicting = find_conflicts(findings)
     if not conflicting.any():
         return None
