@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.modelserver.client_of_2023 import Client, find, install
@@ -42,7 +43,8 @@ def client(url: str, tmp_path: Path) -> Client:
 
 
 def tuned_model(client: Client, fine_tune_id: str) -> str:
-    name: str = client.show("fine_tunes.get", "-i", fine_tune_id)["fine_tuned_model"]
+    job = httpx2.get(f"{client.url}/fine-tunes/{fine_tune_id}").json()
+    name: str = job["fine_tuned_model"]
     return name
 
 
