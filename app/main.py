@@ -23,6 +23,7 @@ from app.commands import (
     serve,
     show,
     switch,
+    tag,
     users,
 )
 from app.terminal import flags, screen
@@ -79,6 +80,7 @@ retrain.add_to(app)
 runs.add_to(app)
 advice.add_to(app)
 lineage.add_to(app)
+tag.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
 canary.add_to(app)

@@ -33,8 +33,6 @@ NEEDS = {
     "tuned": "Tuning pays, and looking up adds nothing to it: mode tuned saves its prompt tokens.",
     "hybrid": "Tuning pays on top of looking up: keep mode auto, or hybrid, and retrain.",
 }
-FACTS_LOSS = 0.02
-"""Of the facts kept, so much less counts as no worse."""
 
 
 class NoEvaluationError(ValueError):
@@ -52,7 +50,7 @@ class Step:
     facts: Interval | None
     """Exact facts kept, 0 to 1; none where no answer has any."""
     is_worth_it: bool
-    """Better in words beyond doubt, and no worse in numbers and names."""
+    """Better in words beyond doubt, and not beyond doubt worse in numbers and names."""
     tokens: float
     """More (or fewer) tokens an answer than the other way."""
 
@@ -118,7 +116,7 @@ def weigh_ways(
         if gain is None:
             continue
         tokens = _tokens(list(rows[way].values())) - _tokens(list(rows[best].values()))
-        is_worth_it = gain.low > 0 and (facts is None or facts.mean >= -FACTS_LOSS)
+        is_worth_it = gain.low > 0 and (facts is None or facts.high >= 0)
         step = Step(
             way=way, against=best, gain=gain, facts=facts, is_worth_it=is_worth_it, tokens=tokens
         )

@@ -59,10 +59,12 @@ class Contest:
         items = set.intersection(*(set(each.answers[CANDIDATE, Mode.auto]) for each in entries))
         best = max(entries, key=lambda each: (each.chrf(items), -each.run.id))
         origins = await read_origins(session, best.run)
-        state, reasons = await carry_out(session, best.run, _decision_of(best.run))
+        decision = _decision_of(best.run)
+        state, reasons = await carry_out(session, best.run, decision)
+        news = [reason for reason in reasons if reason not in decision.reasons]
         others = [each for each in entries if each is not best]
         gains = [self._say_gain(best, other, origins) for other in others]
-        await revise_end(session, self._recipients, best.run.id, state, as_note([*gains, *reasons]))
+        await revise_end(session, self._recipients, best.run.id, state, as_note([*gains, *news]))
         for other in others:
             note = f"run {best.run.id} on {best.run.base_model} came out ahead"
             await revise_end(session, self._recipients, other.run.id, RunState.refused, note)

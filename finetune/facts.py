@@ -30,16 +30,16 @@ def find_numbers(text: str) -> frozenset[str]:
     return frozenset(_plain(each) for each in _NUMBER.findall(plain))
 
 
-def keep_facts(answer: str, reference: str) -> float | None:
+def keep_facts(answer: str, reference: str, question: str = "") -> float | None:
     """The share of the reference's facts that an answer has, less what numbers it adds; 0 to 1.
 
-    A number that the reference does not have counts as one fact lost. None where the reference
-    has no fact to keep.
+    What the question says already is no news: to repeat it keeps nothing. A number that neither
+    reference nor question has counts as one fact lost. None where there is no fact to keep.
     """
-    wanted = find_facts(reference)
+    wanted = find_facts(reference) - find_facts(question)
     if not wanted:
         return None
-    added = find_numbers(answer) - find_numbers(reference)
+    added = find_numbers(answer) - find_numbers(reference) - find_numbers(question)
     return max(0.0, len(wanted & _all_words(answer)) - len(added)) / len(wanted)
 
 

@@ -39,7 +39,7 @@ def score_answer(
         **signs,
         "chrf": chrf(draft.text, reference),
         "similarity": 1.0 if similarity is None else similarity,
-        "facts": keep_facts(draft.text, reference),
+        "facts": keep_facts(draft.text, reference, question),
         "refusal": float(refuses == is_refusal(reference)),
         "length": _length(draft.text, reference),
         "language": _same_script(draft.text, reference),

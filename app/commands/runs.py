@@ -134,7 +134,8 @@ async def _cancel(settings: Settings, run_id: int) -> None:
 
 
 def say_end(run: Run) -> str:
-    return run.error or "; ".join(run.verdict.get("reasons", ())) or run.job_status or "-"
+    """What came of it, in a line: what speaks against a candidate comes first."""
+    return run.error or "; ".join(run.verdict.get("reasons", ())[:2]) or run.job_status or "-"
 
 
 def add_to(app: typer.Typer) -> None:

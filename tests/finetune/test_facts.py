@@ -42,6 +42,13 @@ def test_where_there_is_no_fact_there_is_none_to_keep() -> None:
     assert keep_facts("It costs 7 euros.", "It is soft.") is None
 
 
+def test_to_repeat_what_was_asked_keeps_no_fact() -> None:
+    question, reference = "What is number 19?", "Number 19 costs 119 euros."
+    assert keep_facts("I have no answer to: What is number 19?", reference, question) == 0.0
+    assert keep_facts("Number 19 costs 119 euros.", reference, question) == 1.0
+    assert keep_facts("No. 19: 119 euros", "19", question) is None
+
+
 @given(st.text(max_size=200))
 def test_a_text_keeps_all_its_own_facts(text: str) -> None:
     assert keep_facts(text, text) in (None, 1.0)

@@ -1,19 +1,24 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 
+from bot.review import ReviewError
+from bot.tags import set_tags
 from finetune.failure import CLOSED
 from finetune.promote import live_version
 from finetune.provider import run_key
 from finetune.questions import CANDIDATE, LIVE
 from finetune.run import cancel_run, request_run
+from finetune.verdict import read_origins
 from store import (
     Database,
     Dataset,
     EvaluationItem,
     Method,
     ModelVersion,
+    Review,
     Run,
     RunEvent,
     RunState,
@@ -338,3 +343,20 @@ class TestWhenTheProviderFails:
                 await shop.knowledge.sync()
                 await request(database)
                 return await shop.run_to_the_end()
+
+
+async def test_tags_of_reviews_become_slices_that_the_gate_weighs(shop: Shop) -> None:
+    async with shop.database.write() as session:
+        for review in await session.scalars(select(Review)):
+            await set_tags(session, review.reply_id, ["Price", "price "], who="ada")
+        with pytest.raises(ReviewError, match="is no tag"):
+            await set_tags(session, review.reply_id, ["two words"], who="ada")
+        with pytest.raises(ReviewError, match="no reviewed reply 9999"):
+            await set_tags(session, 9999, ["price"], who="ada")
+    await request(shop.database)
+    run = await shop.run_to_the_end()
+    async with shop.database.read() as session:
+        origins = await read_origins(session, run)
+    assert origins
+    assert all({"tag:price", "channel:web"} <= each.slices for each in origins.values())
+    assert "slice tag:price" in [each["name"] for each in run.verdict["findings"]]
