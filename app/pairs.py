@@ -1,6 +1,7 @@
 """Question-and-answer pairs from a file into the review queue: nobody's word is taken for granted.
 
-    JSONL  {"question": "...", "answer": "...", "phrasings": ["..."], "id": "...", "draft": "..."}
+    JSONL  {"question": "...", "answer": "...", "phrasings": ["..."], "id": "...", "draft": "...",
+            "history": [{"role": "customer", "text": "..."}, {"role": "person", "text": "..."}]}
     CSV    columns question and answer; id is optional
 
 Each pair becomes a conversation of its own whose address follows from the pair, so that the same
@@ -13,7 +14,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from charset_normalizer import from_bytes
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,6 +43,13 @@ class PairError(ValueError):
     """A file of pairs cannot be read; the message names the file, the line and the key."""
 
 
+class Said(BaseModel):
+    """A turn before the question."""
+
+    role: Literal["customer", "person"]
+    text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+
+
 class Pair(BaseModel):
     """A customer's question, and what the shop answers."""
 
@@ -54,6 +62,10 @@ class Pair(BaseModel):
     draft: str | None = None
     """What a bot said instead, for a person to put right."""
     id: str | None = Field(default=None, max_length=200)
+    history: list[Said] = []
+    """What was said before, oldest first."""
+    note: str = ""
+    """How it came about, for the reviewer; empty: from which file."""
 
     @property
     def address(self) -> str:
@@ -92,19 +104,28 @@ async def _import(session: AsyncSession, pair: Pair, channel: str, source: str) 
     key = conversation_id(channel, pair.address)
     if await session.get(Conversation, key) is not None:
         return False
-    turn = Turn(
-        conversation_id=key,
-        seq=1,
-        role=Role.customer,
-        text=pair.question,
-        state=TurnState.answered,
-    )
-    session.add(Conversation(id=key, channel=channel, address=pair.address, last_seq=1))
+    turns = _as_turns(key, pair)
+    session.add(Conversation(id=key, channel=channel, address=pair.address, last_seq=len(turns)))
     await session.flush()
-    session.add(turn)
+    session.add_all(turns)
     await session.flush()
-    session.add(_as_reply(pair, turn, source))
+    session.add(_as_reply(pair, turns[-1], source))
     return True
+
+
+def _as_turns(key: str, pair: Pair) -> list[Turn]:
+    """What came before, and the question."""
+    said = [*pair.history, Said(role="customer", text=pair.question)]
+    return [
+        Turn(
+            conversation_id=key,
+            seq=seq,
+            role=Role(each.role),
+            text=each.text,
+            state=TurnState.answered,
+        )
+        for seq, each in enumerate(said, start=1)
+    ]
 
 
 def _as_reply(pair: Pair, turn: Turn, source: str) -> Reply:
@@ -117,7 +138,7 @@ def _as_reply(pair: Pair, turn: Turn, source: str) -> Reply:
         status=ReplyStatus.imported,
         needs_review=True,
         way=Way.person,
-        reason=f"imported from {source}"[:500],
+        reason=(pair.note or f"imported from {source}")[:500],
         phrasings=pair.phrasings,
     )
 

@@ -11,6 +11,7 @@ from app.terminal import CommandError, run, screen, table
 
 if TYPE_CHECKING:
     from app.preparation.preparation import Wishes
+    from app.preparation.review import ReviewWishes
 
 PANEL = "Teach"
 
@@ -72,6 +73,13 @@ def prepare(
     complaints: Annotated[
         Path | None, typer.Option(help="Write the rows that were left out here.")
     ] = None,
+    to_review: Annotated[
+        bool, typer.Option("--to-review", help="Into the review queue, instead of a file.")
+    ] = False,
+    answerers: Annotated[
+        list[str] | None,
+        typer.Option("--answerer", help="Of a group chat: whose answers count; again for more."),
+    ] = None,
     list_recipes: Annotated[
         bool, typer.Option("--list-recipes", help="Show the recipes, and end.")
     ] = False,
@@ -85,11 +93,16 @@ def prepare(
     and preference lines, in UTF-8, UTF-16, GB18030 and others. What a file is, is told by what
     stands in it. Rows that cannot be used are named, and the rest goes on.
 
+    Chats exported by Telegram Desktop (result.json) and from WeChat (CSV) become questions with
+    their answers, for a person to review: --to-review.
+
     Examples:
 
       nod prepare faq.csv                       a question for each remedy
       nod prepare -q faq.csv --form chat        all accepted, for a chat model
       nod prepare --dry-run big.jsonl           only the report, with tokens and costs
+      nod prepare --to-review result.json       a chat into the review queue
+
       nod prepare --sample sentiment            a file to start from
     """
     if list_recipes:
@@ -100,18 +113,30 @@ def prepare(
         raise typer.BadParameter("give a file, or --list-recipes", param_hint="FILE...")
     else:
         from app.preparation.preparation import Wishes
+        from app.preparation.review import ReviewWishes
         from finetune.prepare.options import ReadOptions
 
         files = paths
+        read = ReadOptions(
+            sheet=sheet,
+            code=code,
+            prompt_column=prompt_column,
+            completion_column=completion_column,
+            form=form,
+            recipe=recipe,
+        )
+        if to_review:
+            asked = ReviewWishes(
+                read=read,
+                is_quiet=quiet,
+                is_dry_run=dry_run,
+                output=output,
+                answerers=frozenset(answerers or ()),
+            )
+            run(lambda settings: _put_to_review(settings, files, asked))
+            return
         wishes = Wishes(
-            read=ReadOptions(
-                sheet=sheet,
-                code=code,
-                prompt_column=prompt_column,
-                completion_column=completion_column,
-                form=form,
-                recipe=recipe,
-            ),
+            read=read,
             is_quiet=quiet,
             is_dry_run=dry_run,
             output=output,
@@ -131,6 +156,12 @@ async def _prepare(settings: Settings, paths: list[Path], wishes: "Wishes") -> N
     from app.preparation.preparation import prepare_files
 
     prepare_files(settings, paths, wishes)
+
+
+async def _put_to_review(settings: Settings, paths: list[Path], wishes: "ReviewWishes") -> None:
+    from app.preparation.review import put_to_review
+
+    await put_to_review(settings, paths, wishes)
 
 
 def _show_recipes() -> None:

@@ -1,6 +1,7 @@
 """`nod prepare` as one types it."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,42 @@ def test_the_sample_of_each_recipe_can_be_prepared_in_both_forms(name: str) -> N
 def test_the_recipes_are_listed() -> None:
     said = nod("--list-recipes").output
     assert all(name in said for name in RECIPES)
+
+
+def test_an_exported_chat_goes_to_review_with_its_thread_and_only_once(tmp_path: Path) -> None:
+    messages = [
+        {"id": 1, "type": "message", "from": "Ann", "from_id": "user1", "text": "Is it soft?"},
+        {"id": 2, "type": "message", "from": "Bo", "from_id": "user2", "text": "The 18 cm one is.",
+         "reply_to_message_id": 1},
+        {"id": 3, "type": "message", "from": "Ann", "from_id": "user1", "text": "And the price?",
+         "reply_to_message_id": 2},
+        {"id": 4, "type": "message", "from": "Bo", "from_id": "user2", "text": "It is 300.",
+         "reply_to_message_id": 3},
+    ]  # fmt: skip
+    export = {"name": "Shop", "type": "private_group", "id": 9, "messages": messages}
+    Path("result.json").write_text(json.dumps(export, indent=1), "utf-8")
+    assert "--to-review" in " ".join(nod("-q", "result.json").output.split())
+    assert "nothing was put into the queue" in nod("--to-review", "--dry-run", "result.json").output
+    result = nod("--to-review", "result.json", stdin="y\n")
+    assert "2 pairs wait for review" in result.output, result.output
+    assert (
+        "0 pairs wait for review, 2 were there already"
+        in nod("--to-review", "-q", "result.json").output
+    )
+    with sqlite3.connect(tmp_path / "nod" / "nod.db") as connection:
+        rows = connection.execute(
+            "select reply.text, reply.status, reason, turn.seq from reply join turn "
+            "on turn.id = turn_id order by reply.text"
+        ).fetchall()
+    assert [(text, status, seq) for text, status, _, seq in rows] == [
+        ("It is 300.", "imported", 3),
+        ("The 18 cm one is.", "imported", 1),
+    ]
+    assert "from result.json: Shop, lines" in rows[0][2]
+
+
+def test_rows_of_any_file_can_go_to_review_or_into_a_file_of_pairs() -> None:
+    Path("a.csv").write_text(ROWS, "utf-8")
+    assert "Wrote 3 pairs" in nod("--to-review", "a.csv", "-o", "pairs.jsonl").output
+    assert _rows("pairs.jsonl")[0] == {"question": "Do you deliver?", "answer": "Yes we do"}
+    assert "3 pairs wait for review" in nod("--to-review", "-q", "a.csv").output

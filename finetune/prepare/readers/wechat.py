@@ -29,28 +29,52 @@ def is_wechat(columns: list[str]) -> bool:
 
 def read_wechat(source: Source, complaints: Complaints, *, delimiter: str) -> Iterator[ChatMessage]:
     """Texts, and the answers that quote a text; pictures, voices and notices are left out."""
+    groups = _groups(source, delimiter)
+    for line, cells in _cells(source, complaints, delimiter):
+        if message := _as_message(line, cells, groups):
+            yield message
+
+
+def _groups(source: Source, delimiter: str) -> set[str]:
+    """Chats in which more than one other person speaks: not every exporter says which they are."""
+    speakers: dict[str, set[str]] = {}
+    for _line, cells in _cells(source, Complaints(), delimiter):
+        if not _is_ours(cells):
+            speakers.setdefault(_chat_of(cells), set()).add(_sender_of(cells))
+    return {chat for chat, names in speakers.items() if len(names) > 1}
+
+
+def _cells(source: Source, complaints: Complaints, delimiter: str) -> Iterator[tuple[int, Record]]:
     for rows in read_table(source, complaints, delimiter=delimiter):
         for line, record in zip(rows.numbers, rows.records, strict=True):
-            cells = {name.casefold(): value for name, value in record.items()}
-            if message := _as_message(line, cells):
-                yield message
+            yield line, {name.casefold(): value for name, value in record.items()}
 
 
-def _as_message(line: int, cells: Record) -> ChatMessage | None:
+def _is_ours(cells: Record) -> bool:
+    return _first(cells, "issender", "is_sender") == "1"
+
+
+def _chat_of(cells: Record) -> str:
+    return _first(cells, "room_name", "talkerid", "talker", "remark", "nickname")
+
+
+def _sender_of(cells: Record) -> str:
+    return _first(cells, "sender", "talker", "nickname", "remark")
+
+
+def _as_message(line: int, cells: Record, groups: set[str]) -> ChatMessage | None:
     text, quoted = _text_of(cells)
     if not text:
         return None
-    chat = _first(cells, "room_name", "talkerid", "talker", "remark", "nickname")
-    room = f"{cells.get('talkerid', '')} {cells.get('room_name', '')} {cells.get('talker', '')}"
-    is_ours = _first(cells, "issender", "is_sender") == "1"
-    who = _first(cells, "sender", "talker", "nickname", "remark")
-    sender = "me" if is_ours else who
+    chat = _chat_of(cells)
+    rooms = (_first(cells, name) for name in ("talkerid", "room_name", "talker"))
+    is_ours = _is_ours(cells)
     return ChatMessage(
         id=_first(cells, "msgsvrid", "localid", "id") or str(line),
         line=line,
         chat=chat,
-        is_group="@chatroom" in room or _has_other_senders(cells),
-        sender=sender,
+        is_group=chat in groups or any("@chatroom" in room for room in rooms),
+        sender="me" if is_ours else _sender_of(cells),
         name=_first(cells, "nickname", "remark", "sender", "talker"),
         text=text,
         at=_time_of(cells),
@@ -58,12 +82,6 @@ def _as_message(line: int, cells: Record) -> ChatMessage | None:
         mentions=tuple(_MENTION.findall(text)),
         is_ours=is_ours,
     )
-
-
-def _has_other_senders(cells: Record) -> bool:
-    """A room's name differs from that of who speaks in it."""
-    room, talker = cells.get("room_name", ""), cells.get("talker", "")
-    return bool(room and talker and room != talker and cells.get("is_sender") != "1")
 
 
 def _text_of(cells: Record) -> tuple[str, str | None]:
