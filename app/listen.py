@@ -2,6 +2,7 @@
 
 import socket
 
+from app.home import read_holder
 from app.settings import Settings
 
 
@@ -23,8 +24,19 @@ def listen(settings: Settings) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        raise PortError(
-            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}); "
-            f"set NOD_HOST and NOD_PORT, or stop the program that has it"
-        ) from None
+        raise PortError(_describe(settings, error)) from None
     return listener
+
+
+def _describe(settings: Settings, error: OSError) -> str:
+    holder = read_holder(settings.home)
+    if holder is not None and holder.web_url == settings.web_url:
+        return (
+            f"`nod {holder.command}` works on {settings.home} already and answers at "
+            f"{holder.web_url}: process {holder.pid}. Open that, stop it, or set NOD_HOME and "
+            f"NOD_PORT for another one"
+        )
+    return (
+        f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}); "
+        f"set NOD_HOST and NOD_PORT, or stop the program that has it"
+    )

@@ -56,7 +56,7 @@ class _MaskCard:
                 say("Longest answer, in tokens"),
                 ui.number(value=mask.max_tokens, min=1, max=4096, precision=0),
             )
-        tag("p", say("Exchanges that the model is shown first"), "label")
+        tag("h3", say("Exchanges that the model is shown first"))
         self.rows = box("stack")
         for start in range(0, len(mask.few_shot), 2):
             asked, told = mask.few_shot[start : start + 2]

@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from app.home import HomeBusyError, HomeError, hold_home, prepare_home, read_holder
+from app.listen import PortError, listen
 from app.settings import Settings
 
 
@@ -39,6 +41,15 @@ def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
         hold_home(settings, "worker"),
     ):
         pass
+
+
+def test_who_starts_it_a_second_time_is_told_where_the_first_one_answers(tmp_path: Path) -> None:
+    with closing(listen(_settings(tmp_path, port=0))) as taken:
+        settings = _settings(tmp_path, port=taken.getsockname()[1])
+        with hold_home(settings, "up"), pytest.raises(PortError, match=r"`nod up` works .* Open"):
+            listen(settings)
+        with pytest.raises(PortError, match="set NOD_HOST and NOD_PORT, or stop the program"):
+            listen(settings)
 
 
 def test_who_looks_for_the_holder_finds_where_it_answers(tmp_path: Path) -> None:

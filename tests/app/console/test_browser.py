@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from store import (
     AuditEntry,
     Database,
     Document,
+    Mask,
     ModelVersion,
     Reply,
     Review,
@@ -187,6 +188,48 @@ async def test_an_operator_switches_the_policy_and_it_is_logged(
     async with shop.read() as session:
         logged = select(AuditEntry).where(AuditEntry.action == "set_switch")
         assert {entry.who for entry in await session.scalars(logged)} == {"omar"}
+
+
+async def test_a_masks_exchanges_are_edited_and_what_is_too_long_is_refused(
+    open_page: OpenPage, shop: Database
+) -> None:
+    page = await open_page("/console/settings", as_="omar")
+    card = page.locator("details.mask").first
+    await card.locator("summary").click()
+    await card.get_by_role("button", name="Add an exchange").click()
+    await card.get_by_label("Customer").fill("Hi")
+    await card.get_by_label("Answer", exact=True).fill("Good day to you!")
+    await card.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Saved")).to_be_visible()
+    async with shop.read() as session:
+        mask = (await session.scalars(select(Mask))).one()
+    assert [turn["content"] for turn in mask.few_shot] == ["Hi", "Good day to you!"]
+    await card.locator("summary").click()
+    await card.get_by_label("System prompt").fill("Be kind. " * 300)
+    await expect(card.locator(".over")).to_have_text("907 of 600 tokens")
+    await card.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("raise NOD_MASK_TOKENS")).to_be_visible()
+    async with shop.read() as session:
+        after = (await session.scalars(select(Mask))).one()
+    assert after.system_prompt == mask.system_prompt
+
+
+async def test_a_lost_switch_is_shown_and_who_sets_it_again(
+    open_page: OpenPage, shop: Database
+) -> None:
+    async with shop.write() as session:
+        await session.merge(Setting(key="policy", value="psychic", updated_by="a newer version"))
+    page = await open_page("/console/settings", as_="omar")
+    await expect(page.get_by_role("link", name="A switch is lost")).to_be_visible()
+    await expect(page.get_by_text("policy='psychic' is not one of")).to_be_visible()
+    await page.get_by_role("radio", name="send").click()
+    await expect(page.get_by_text("Set by omar")).to_be_visible()
+    await expect(page.get_by_text("policy='psychic' is not one of")).to_have_count(0)
+    log = page.get_by_role("table", name="Who changed what")
+    row = log.get_by_role("row").filter(has_text="from: psychic, to: send")
+    await expect(row).to_contain_text("omar")
+    async with shop.write() as session:
+        await session.execute(delete(Setting))
 
 
 async def test_a_hostile_question_is_shown_as_text(open_page: OpenPage) -> None:
