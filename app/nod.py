@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bot.outbox import Outbox
     from bot.worker import AnswerWorker
     from finetune.canary import Canary
+    from finetune.forget import Forgetter
     from finetune.retrain import Retrainer
     from knowledge import Knowledge
 
@@ -52,6 +53,7 @@ class Nod:
     worker: AnswerWorker
     outbox: Outbox
     retrainer: Retrainer
+    forgetter: Forgetter
     canary: Canary
     model_server: ModelServer | None
     """Our own, when it is a child of this process."""
@@ -139,6 +141,7 @@ async def _assemble(
     from bot.outbox import Outbox
     from bot.worker import AnswerWorker
     from finetune.canary import Canary
+    from finetune.forget import Forgetter
     from finetune.judge import Judge
     from finetune.retrain import Retrainer
     from knowledge import Knowledge
@@ -191,6 +194,7 @@ async def _assemble(
             judge=Judge(clients.judge, settings.judge_model) if settings.judge_model else None,
             owner=owner,
         ),
+        forgetter=Forgetter(database, knowledge, settings.home),
         canary=Canary(database, options.canary, options.recipients),
         model_server=server,
         channels=channels,

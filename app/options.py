@@ -39,7 +39,12 @@ def make_options(settings: Settings) -> Options:
             timeout_s=settings.model_timeout_s,
         ),
         retrain=RetrainOptions(
-            recipe=Recipe(holdout_share=settings.holdout_share, budget=budget),
+            recipe=Recipe(
+                holdout_share=settings.holdout_share,
+                budget=budget,
+                words=tuple(settings.redact_words),
+                expiring="keep" if settings.train_expiring else "leave_out",
+            ),
             limits=Limits(
                 price_per_million=settings.training_price,
                 most_per_run=settings.run_budget,

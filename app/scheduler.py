@@ -20,12 +20,15 @@ from app.lease import Duty
 from app.nod import Nod
 from app.shutdowns import warn_of_shutdowns
 from bot.claim import make_owner
+from finetune.forget import forget_by_age
 from finetune.run import RunActiveError, Trigger, is_due_by_count, is_quiet, request_run
 from store import utc_now
 from store.switches import read_switches
 
 STEP_EVERY_S = 2.0
 COUNT_EVERY_S = 20.0
+FORGET_EVERY_S = 1.0
+LOOK_AT_AGE_EVERY_S = 3600.0
 LOOK_AT_CANARY_EVERY_S = 60.0
 LOOK_AT_MODELS_EVERY_S = 6 * 3600.0
 LEASE_S = 30.0
@@ -57,6 +60,9 @@ class Scheduler:
         await self._keep_duty()
         self._every(LEASE_S / 3, self._keep_duty)
         self._every(STEP_EVERY_S, self._when_on_duty(self._advance))
+        self._every(FORGET_EVERY_S, self._when_on_duty(self._forget))
+        if self._nod.settings.retention_days is not None:
+            self._every(LOOK_AT_AGE_EVERY_S, self._when_on_duty(self._forget_by_age))
         self._every(COUNT_EVERY_S, self._when_on_duty(self._start_by_count))
         self._every(LOOK_AT_CANARY_EVERY_S, self._when_on_duty(self._look_at_canary))
         self._every(LOOK_AT_MODELS_EVERY_S, self._when_on_duty(self._warn_of_shutdowns))
@@ -90,6 +96,15 @@ class Scheduler:
     async def _advance(self) -> None:
         while await self._nod.retrainer.step():
             pass
+
+    async def _forget(self) -> None:
+        while await self._nod.forgetter.step():
+            pass
+
+    async def _forget_by_age(self) -> None:
+        days = self._nod.settings.retention_days
+        if days is not None and (count := await forget_by_age(self._nod.database, days)):
+            log.info("conversations_too_old", conversations=count, days=days)
 
     async def _look_at_canary(self) -> None:
         await self._nod.canary.step()

@@ -88,6 +88,15 @@ class Settings(BaseSettings):
     judge_model: str | None = Field(default=None, description="A model that compares answers.")
     judge_base_url: str | None = Field(default=None, description="Default: model_base_url.")
     judge_api_key: SecretStr | None = Field(default=None)
+    redact_words: list[str] = Field(
+        default=[], description='Replaced before anything is trained: ["Ada", "Project Fern"].'
+    )
+    train_expiring: bool = Field(
+        default=True, description="Whether prices, dates and stock are trained, or only looked up."
+    )
+    retention_days: int | None = Field(
+        default=None, ge=1, description="What is older is forgotten; none: kept for ever."
+    )
     holdout_share: float = Field(default=0.2, gt=0, lt=0.9)
 
     rival_base_models: str = Field(

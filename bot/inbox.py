@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.claimer import Claimer
+from bot.forgetting import CUSTOMER, ask_to_forget
 from bot.message import Message
 from bot.outbox import Delivery
 from bot.phrases import Phrase
@@ -17,8 +18,13 @@ MAX_TEXT_CHARS = 8_000
 """A longer message is refused politely, and its first 8,000 characters are kept."""
 
 _TO_ANSWER = (TurnState.waiting, TurnState.answering)
-RESET = "/reset"
-_COMMANDS = {RESET: Phrase.reset, "/start": Phrase.welcome, "/help": Phrase.help}
+RESET, FORGET = "/reset", "/forget"
+_COMMANDS = {
+    RESET: Phrase.reset,
+    FORGET: Phrase.forget,
+    "/start": Phrase.welcome,
+    "/help": Phrase.help,
+}
 
 
 class Inbox:
@@ -39,8 +45,9 @@ class Inbox:
         """Store a message; none when this delivery was stored before.
 
         What cannot be answered gets a fixed reply instead: no text, an attachment, too much
-        text, `/start`, `/help`, and `/reset`, which puts aside what was said. While a person has
-        taken the conversation over, messages are stored and nothing else happens.
+        text, `/start`, `/help`, `/reset`, which puts aside what was said, and `/forget`, which
+        has it deleted. While a person has taken the conversation over, messages are stored and
+        nothing else happens, but for `/forget`.
         """
         message = replace(message, text=clean_text(message.text))
         async with self._database.write() as session:
@@ -60,7 +67,8 @@ class Inbox:
         self, session: AsyncSession, conversation: Conversation, message: Message
     ) -> tuple[Turn, Delivery | None]:
         is_taken_over = conversation.taken_over_at is not None
-        answer = None if is_taken_over else _fixed_reply(message)
+        is_forget = _is(FORGET, message)
+        answer = None if is_taken_over and not is_forget else _fixed_reply(message)
         waits = answer is None and not is_taken_over
         turn = append_turn(
             session,
@@ -70,8 +78,10 @@ class Inbox:
             delivery_id=message.delivery_id,
             state=TurnState.waiting if waits else TurnState.answered,
         )
-        if _is_reset(message):
+        if is_forget or _is(RESET, message):
             conversation.context_from_seq = turn.seq + 1
+        if is_forget:
+            await ask_to_forget(session, conversation.id, CUSTOMER, turn.seq)
         if self._worker is not None:
             await self._worker.claim_new(session, turn)
         await session.flush()
@@ -121,8 +131,8 @@ def _fixed_reply(message: Message) -> str | None:
     return None if text else Phrase.empty.like("")
 
 
-def _is_reset(message: Message) -> bool:
-    return message.text.strip().casefold() == RESET
+def _is(command: str, message: Message) -> bool:
+    return message.text.strip().casefold() == command
 
 
 def _as_stored(message: Message) -> str:

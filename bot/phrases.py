@@ -35,6 +35,10 @@ class Phrase(Enum):
         "Let's start afresh: I have put our conversation so far aside.",
         "好的，我们重新开始：之前的对话我先放到一边。",
     )
+    forget = (
+        "I am deleting our conversation now, and I will learn nothing from it.",
+        "我正在删除我们的对话，也不会从中学习任何内容。",
+    )
     welcome = (
         "Hello! What would you like to know?",
         "您好！请问您想了解什么？",
@@ -48,8 +52,9 @@ class Phrase(Enum):
         "再见！有问题随时再来问我。",
     )
     help = (
-        "Write your question, and I answer it or ask a colleague to. /reset starts afresh.",
-        "请直接提问，我会回答，或请同事来回答。发送 /reset 可重新开始。",
+        "Write your question, and I answer it or ask a colleague to. /reset starts afresh, "
+        "/forget deletes what we said.",
+        "请直接提问，我会回答，或请同事来回答。发送 /reset 可重新开始，/forget 可删除我们的对话。",
     )
 
     def like(self, text: str, **values: object) -> str:

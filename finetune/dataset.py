@@ -23,7 +23,7 @@ from finetune.redact import Redactor, find_public
 from finetune.second_look import Embed, look_twice
 from finetune.split import split
 from knowledge.retrieved import Retrieved
-from store import Chunk, ChunkKind, Database, Dataset, Example, Mask, Method, Split
+from store import Chunk, ChunkKind, Database, Dataset, Example, Mask, Method, Review, Split
 
 MIN_EXAMPLES = 10
 """OpenAI's limit for a training file, and modelserver's."""
@@ -36,6 +36,10 @@ Look = Callable[[Approved], Awaitable[Sequence[Retrieved]]]
 
 class TooFewExamplesError(ValueError):
     """There is not enough to train on yet; says how much there is and is needed."""
+
+
+class ForgottenMeanwhileError(RuntimeError):
+    """What was read is no longer to be learnt; the next try reads anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,11 @@ async def make_lines(
 
 
 async def freeze(session: AsyncSession, lines: Lines, recipe: Recipe) -> Dataset:
-    """The dataset of these lines: the one that exists, or a new version."""
+    """The dataset of these lines: the one that exists, or a new version.
+
+    Raises:
+        ForgottenMeanwhileError: worth another try.
+    """
     existing = await session.scalar(
         select(Dataset).where(Dataset.sha256 == lines.sha256, Dataset.struck_at.is_(None))
     )
@@ -116,6 +124,7 @@ async def freeze(session: AsyncSession, lines: Lines, recipe: Recipe) -> Dataset
     )
     session.add(dataset)
     await session.flush()
+    await _refuse_forgotten(session, lines)
     rows = [
         {
             "dataset_id": dataset.id,
@@ -134,6 +143,18 @@ async def freeze(session: AsyncSession, lines: Lines, recipe: Recipe) -> Dataset
     ]
     await session.execute(insert(Example), rows)
     return dataset
+
+
+async def _refuse_forgotten(session: AsyncSession, lines: Lines) -> None:
+    """Between the reading and the freezing somebody may have been forgotten."""
+    wanted = {
+        reply_id
+        for side in Split
+        for line in lines.sides[side]
+        for reply_id in (*line.reply_ids, *line.quoted)
+    }
+    if gone := wanted - set(await session.scalars(select(Review.reply_id))):
+        raise ForgottenMeanwhileError(f"{len(gone)} replies were forgotten meanwhile: try again")
 
 
 def _describe_mask(mask: Mask) -> dict[str, Any]:

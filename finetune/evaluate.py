@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from bot.answer import Answerer
 from bot.draft import Draft
 from bot.masks import read_default
-from finetune.questions import FEW_SHOT, SERVED, Task, read_shots
+from finetune.questions import FEW_SHOT, SERVED, Task, is_still_asked, read_shots
 from finetune.scores import score_answer
 from knowledge import Knowledge
 from store import Database, EvaluationItem, Mask, Mode, ModelVersion, Run, Way
@@ -111,7 +111,8 @@ class Evaluator:
     async def _keep(self, item: EvaluationItem) -> None:
         try:
             async with self._database.write() as session:
-                session.add(item)
+                if await is_still_asked(session, item):
+                    session.add(item)
         except IntegrityError:
             pass  # another process, whose claim we took over, had answered it
 

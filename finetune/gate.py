@@ -84,6 +84,12 @@ class Decision:
     conversations: int
     findings: list[Finding] = field(default_factory=list)
 
+    @property
+    def is_shown_worse(self) -> bool:
+        """Whether the whole interval of chrF lies below zero, or too little is known."""
+        gains = [finding.gain for finding in self.findings if finding.name == "chrf"]
+        return self.asks_person or any(gain is not None and gain.high < 0 for gain in gains)
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 

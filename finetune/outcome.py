@@ -13,6 +13,8 @@ async def carry_out(
 ) -> tuple[RunState, list[str]]:
     """Promote the candidate, give it to a share of the customers, or leave it; and why.
 
+    In the place of a version that has learnt what was forgotten, one that is not shown to be worse
+    is enough.
     Nothing goes live on a comparison with what is not live any more.
     """
     version, live = await candidate_of(session, run), await live_version(session)
@@ -20,6 +22,13 @@ async def carry_out(
     if (live.id if live else None) != run.verdict.get("live_id"):
         reasons.insert(0, "another model went live meanwhile: run it again to compare")
         return RunState.refused, reasons
+    if version.tainted_at is not None:
+        reasons.insert(0, "something that it learnt was forgotten meanwhile: run it again")
+        return RunState.refused, reasons
+    if live is not None and live.tainted_at is not None and not decision.is_shown_worse:
+        reasons.insert(0, "what is live has learnt what was forgotten, and this one is no worse")
+        await promote(session, version.id, f"run {run.id}")
+        return RunState.promoted, reasons
     if not decision.promote:
         return RunState.refused, reasons
     if share := (await read_switches(session)).canary_share:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store import AuditEntry, ModelVersion, Run, RunEvent, RunState, Stage, utc_now
+from store import AuditEntry, Dataset, ModelVersion, Run, RunEvent, RunState, Stage, utc_now
 
 
 class PromoteError(ValueError):
@@ -115,9 +115,16 @@ async def add_candidate(session: AsyncSession, run: Run, model: str) -> None:
     """The model version that a run trained; adding it again changes nothing."""
     known = await session.scalar(select(ModelVersion.id).where(ModelVersion.model == model))
     if known is None:
+        struck_at = await session.scalar(
+            select(Dataset.struck_at).where(Dataset.id == run.dataset_id)
+        )
         session.add(
             ModelVersion(
-                model=model, base_model=run.base_model, run_id=run.id, dataset_id=run.dataset_id
+                model=model,
+                base_model=run.base_model,
+                run_id=run.id,
+                dataset_id=run.dataset_id,
+                tainted_at=struck_at,  # forgotten while it was trained
             )
         )
 

@@ -113,6 +113,18 @@ async def read_questions(session: AsyncSession, dataset_id: int, at_most: int) -
     return [await _as_question(session, example, words) for example in ranked[:at_most]]
 
 
+async def is_still_asked(session: AsyncSession, item: EvaluationItem) -> bool:
+    """Whether what was asked has not been forgotten while it was answered."""
+    if item.arm in (OFF_TOPIC, LIVE_OFF_TOPIC):
+        return True
+    line = (
+        select(Example.id)
+        .join(Run, Run.dataset_id == Example.dataset_id)
+        .where(Run.id == item.run_id, Example.split == Split.holdout, Example.seq == item.item)
+    )
+    return await session.scalar(line) is not None
+
+
 async def read_shots(session: AsyncSession, dataset_id: int) -> list[dict[str, str]]:
     """Exchanges to train on, as few-shot turns for a prompt: of as many conversations."""
     examples = (await _ranked(session, dataset_id, Split.train))[:SHOTS]

@@ -7,7 +7,7 @@ await knowledge.close()
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -149,6 +149,10 @@ class Knowledge:
         async with self._database.write() as session:
             changed = await approved.drop_pairs(session, reply_id)
         await self._follow(changed)
+
+    async def drop(self, chunk_ids: Collection[int]) -> None:
+        """Take chunks whose rows are gone out of every index."""
+        await self._index.remove(chunk_ids)
 
     async def ingest(
         self,

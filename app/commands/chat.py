@@ -143,6 +143,7 @@ async def _rooms(settings: Settings, why: bool) -> "AsyncIterator[tuple[_Talk, I
         async with (
             run_in_background(nod.outbox.run(), nod.outbox.stop),
             run_in_background(nod.worker.run(), nod.worker.stop),
+            run_in_background(nod.forgetter.run()),
         ):
             yield talk, nod.inbox
 

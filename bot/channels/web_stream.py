@@ -46,6 +46,11 @@ async def _follow(
             draft = listener.draft
             view = await read_view(database, listener.conversation_id, after)
             listener.sign = view.sign
+            if view.sign.last_seq < after:  # it was forgotten, and may have begun anew
+                after, listener.is_stale = 0, True
+                listener.changed.set()
+                yield _event("forgotten", {}, event_id=0)
+                continue
             for turn in view.turns:
                 after = turn["seq"]
                 if turn["role"] != Role.customer and listener.draft == draft:

@@ -23,6 +23,7 @@ function showTurn(turn) {
   if (document.querySelector(`[data-seq="${turn.seq}"]`)) return;
   if (turn.role !== "customer") hideDraft();
   if (turn.text.trim() === "/reset" && turn.role === "customer") return showUnsent();
+  if (turn.text.trim() === "/forget" && turn.role === "customer") return clear(), showUnsent();
   const stick = isAtEnd();
   showDay(new Date(turn.at));
   const node = bubble(turn.role, turn.text, turn.at);
@@ -33,6 +34,13 @@ function showTurn(turn) {
   byId("reset").hidden = false;
   showUnsent();
   if (stick || turn.role === "customer") toEnd();
+}
+
+// What is forgotten there goes from here as well.
+function clear() {
+  turns.replaceChildren();
+  lastDay = "";
+  hideDraft();
 }
 
 function bubble(role, content, at) {
@@ -162,6 +170,11 @@ function connect() {
   source?.close();
   source = new EventSource(`/chat/events?after=${lastSeq}`);
   source.addEventListener("turn", ({ data }) => showTurn(JSON.parse(data)));
+  source.addEventListener("forgotten", () => {
+    lastSeq = 0;
+    clear();
+    showUnsent();
+  });
   source.addEventListener("draft", ({ data }) => showDraft(JSON.parse(data)));
   source.addEventListener("sign", ({ data }) => showSign(JSON.parse(data)));
   source.addEventListener("open", () => {
