@@ -64,6 +64,8 @@ def set_up_logs(settings: Settings, *, level: str | None = None) -> None:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     logging.getLogger("uvicorn.error").addFilter(_is_no_hang_up)
+    # It warns at each tick that a run's step takes longer than the pause between two ticks.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 
 def _is_no_hang_up(record: logging.LogRecord) -> bool:

@@ -94,6 +94,8 @@ def _show_version(visit: Visit, version: ModelVersion) -> None:
 def _sure(visit: Visit, version: ModelVersion) -> str:
     """Both thresholds in words; a version without any is never sure of itself."""
     parts = []
+    if version.sure_logprob is not None and version.sure_logprob > 0:
+        return visit.say("never")  # no mean log-probability is above 0
     if version.sure_logprob is not None:
         parts.append(f"logprob ≥ {version.sure_logprob:.2f}")
     if version.sure_agreement is not None:
