@@ -112,7 +112,11 @@ class Catalog:
         return shown + [_show(row["name"], row["created_at"], OWNER) for row in tuned]
 
     def delete(self, asked: str) -> Model:
-        """Forgets a tuned model and removes its files, unless a checkpoint shares them."""
+        """Removes a tuned model and its files; its last checkpoint is the same files, and goes too.
+
+        A checkpoint that a model shares its files with gives up its name alone. The files go
+        first: who is killed in between finds the model still there, and deletes it again.
+        """
         name = self.name_of(asked)
         if name in (*self._bases, self._embedding):
             raise ForbiddenError(
@@ -120,14 +124,19 @@ class Catalog:
                 "Start the server without it to take it away.",
                 param="model",
             )
-        with self._database.transaction() as db:
-            row = db.execute("SELECT * FROM models WHERE name = ?", (name,)).fetchone()
-            if row is None:
-                raise ModelNotFoundError(asked)
-            db.execute("DELETE FROM models WHERE name = ?", (name,))
+        row = self._database.row("SELECT * FROM models WHERE name = ?", name)
+        if row is None:
+            raise ModelNotFoundError(asked)
         model = Model(name=name, base=row["base"], adapter=self._data_dir / row["path"])
-        if not self._database.row("SELECT 1 FROM models WHERE path = ?", row["path"]):
+        of_others = "path = ? AND name <> ? AND (step IS NULL OR ? IS NOT NULL)"
+        others = (row["path"], name, row["step"])
+        if not self._database.row(f"SELECT 1 FROM models WHERE {of_others}", *others):
             shutil.rmtree(self._data_dir / row["path"], ignore_errors=True)
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM models WHERE name = ?", (name,))
+            if row["step"] is None:
+                same = "path = ? AND step IS NOT NULL"
+                db.execute(f"DELETE FROM models WHERE {same}", (row["path"],))
         return model
 
 

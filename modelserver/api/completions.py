@@ -21,15 +21,25 @@ router = APIRouter(prefix="/v1/completions", tags=["completions"], route_class=S
 
 _MAX_TOKENS = 16  # OpenAI's default
 
+Numbers = Annotated[list[int], Field(min_length=1)]
+
 
 class CreateCompletion(Sampling):
-    prompt: str | list[str] = ""
+    prompt: str | list[str] | Numbers | list[Numbers] = ""
     echo: bool | None = False
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
 
     @property
     def prompts(self) -> list[str]:
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        """Raises BadRequestError: which text its tokens stand for, only another tokenizer knows."""
+        given = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        texts = [text for text in given if isinstance(text, str)]
+        if len(texts) < len(given):
+            raise BadRequestError(
+                "prompt: token numbers of another tokenizer mean nothing here; send texts",
+                param="prompt",
+            )
+        return texts
 
     def spread_prompts(self) -> list[dict[str, Any]]:
         wire = {"max_tokens": _MAX_TOKENS} | self.to_wire()

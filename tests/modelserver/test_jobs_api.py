@@ -140,3 +140,23 @@ async def test_cancel_pause_and_resume(tmp_path: Path, connect: Connect) -> None
             await jobs.cancel(third.id)
         last = await jobs.create(**order, hyperparameters={"n_epochs": 1})
         assert (await wait_for(client, last.id)).status == "succeeded"
+
+
+async def test_a_deleted_model_leaves_no_files_and_spares_earlier_checkpoints(
+    tmp_path: Path, connect: Connect
+) -> None:
+    with running_modelserver(tmp_path) as server:
+        client = connect(server.url)
+        file_id = await upload(client, lines_of(PAIRS))
+        job = await client.fine_tuning.jobs.create(model=BASE, training_file=file_id)
+        done = await wait_for(client, job.id)
+        listed = await client.fine_tuning.jobs.checkpoints.list(job.id)
+        last, middle, first = (one.fine_tuned_model_checkpoint for one in listed.data)
+        saved = tmp_path / "jobs" / job.id / "checkpoints"
+        await client.models.delete(middle)
+        await client.models.delete(done.fine_tuned_model)
+        assert [path.name for path in saved.iterdir()] == ["step-1"]
+        assert await ask(client, first, PAIRS[0][0]) == PAIRS[0][1]
+        for name in (last, middle, done.fine_tuned_model):
+            with pytest.raises(NotFoundError):
+                await ask(client, name, PAIRS[0][0])
