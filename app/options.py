@@ -9,6 +9,7 @@ from finetune.announce import Recipients
 from finetune.budget import Limits
 from finetune.canary import CanaryOptions
 from finetune.gate import GateOptions
+from finetune.prepare.prices import SHIPPED
 from finetune.recipe import Recipe
 from finetune.retrain import RetrainOptions
 from finetune.trial import TrialOptions
@@ -31,6 +32,7 @@ def make_options(settings: Settings) -> Options:
         history_tokens=settings.history_tokens,
     )
     recipients = make_recipients(settings)
+    own_prices = settings.home / "prices.toml"
     return Options(
         answer=AnswerOptions(
             approved_similarity=settings.approved_similarity,
@@ -46,7 +48,9 @@ def make_options(settings: Settings) -> Options:
                 expiring="keep" if settings.train_expiring else "leave_out",
             ),
             limits=Limits(
+                is_free=settings.runs_model_server and settings.trainer_base_url is None,
                 price_per_million=settings.training_price,
+                prices=own_prices if own_prices.exists() else SHIPPED,
                 most_per_run=settings.run_budget,
                 most_per_month=settings.month_budget,
             ),

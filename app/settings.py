@@ -102,8 +102,8 @@ class Settings(BaseSettings):
     rival_base_models: str = Field(
         default="", description="More base models that our own model server holds, by commas."
     )
-    training_price: float = Field(
-        default=0.0, ge=0, description="Of a million trained tokens, in any one currency."
+    training_price: float | None = Field(
+        default=None, ge=0, description="Of a million trained tokens; none: by the table of prices."
     )
     run_budget: float | None = Field(default=None, ge=0, description="The most for one run.")
     month_budget: float | None = Field(default=None, ge=0, description="The most for one month.")

@@ -6,10 +6,12 @@ is 0 and only the number of jobs counts.
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from finetune.prepare.prices import SHIPPED, find_price, read_prices
 from store import Dataset, Run, utc_now
 from store.switches import read_switches
 
@@ -23,24 +25,44 @@ class OverLimitError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the settings say about money, in any one currency."""
+    """What the settings say about money."""
 
-    price_per_million: float = 0.0
-    """Of a million trained tokens."""
+    is_free: bool = True
+    """Trained on one's own machine."""
+    price_per_million: float | None = None
+    """Of a million trained tokens; none: what the table of prices says of the base model."""
+    prices: Path = SHIPPED
+    """That table."""
     most_per_run: float | None = None
     most_per_month: float | None = None
+
+    @property
+    def has_budget(self) -> bool:
+        return self.most_per_run is not None or self.most_per_month is not None
+
+    def price_of(self, base_model: str) -> float | None:
+        """Of a million trained tokens of this base model; none where nobody knows it."""
+        if self.price_per_million is not None:
+            return self.price_per_million
+        if self.is_free:
+            return 0.0
+        known = find_price(read_prices(self.prices), base_model)
+        return known.price if known else None
 
 
 def estimate_cost(run: Run, dataset: Dataset, limits: Limits) -> float:
     """What the training of a run will cost, by the dataset's own count of tokens."""
     epochs = run.hyperparameters.get("n_epochs", "auto")
     tokens = int(dataset.report.get("tokens", {}).get("train", 0))
-    return tokens * (epochs if isinstance(epochs, int) else AUTO_EPOCHS) * _price(limits)
+    epochs = epochs if isinstance(epochs, int) else AUTO_EPOCHS
+    return tokens * epochs * (limits.price_of(run.base_model) or 0.0) / 1_000_000
 
 
-def cost_of(trained_tokens: int | None, limits: Limits, *, otherwise: float | None) -> float | None:
-    """What was paid for so many tokens; `otherwise` where the provider does not count them."""
-    return otherwise if trained_tokens is None else trained_tokens * _price(limits)
+def cost_of(run: Run, trained_tokens: int | None, limits: Limits) -> float | None:
+    """What was paid for so many tokens; the estimate where the provider does not count them."""
+    if trained_tokens is None:
+        return run.cost
+    return trained_tokens * (limits.price_of(run.base_model) or 0.0) / 1_000_000
 
 
 async def refuse_over_limits(
@@ -57,6 +79,11 @@ async def refuse_over_limits(
         raise OverLimitError(
             f"{most_jobs} job(s) were created today (UTC), and retrain_jobs_a_day={most_jobs} "
             f"allows no more: run it tomorrow, or `nod schedule --jobs-a-day`"
+        )
+    if limits.has_budget and limits.price_of(run.base_model) is None:
+        raise OverLimitError(
+            f"NOD_RUN_BUDGET or NOD_MONTH_BUDGET is set, and no price of {run.base_model} is "
+            f"known: set NOD_TRAINING_PRICE, of a million trained tokens"
         )
     cost = estimate_cost(run, dataset, limits)
     if limits.most_per_run is not None and cost > limits.most_per_run:
@@ -105,7 +132,3 @@ async def _jobs_today(session: AsyncSession, run: Run, now: datetime) -> int:
         .where(Run.job_id.is_not(None), Run.created_at >= midnight, Run.id != run.id)
     )
     return await session.scalar(query) or 0
-
-
-def _price(limits: Limits) -> float:
-    return limits.price_per_million / 1_000_000

@@ -97,7 +97,7 @@ class Training:
                 f"Trained {job.fine_tuned_model}",
                 tuned_model=job.fine_tuned_model,
                 trained_tokens=job.trained_tokens,
-                cost=cost_of(job.trained_tokens, self._limits, otherwise=run.cost),
+                cost=cost_of(run, job.trained_tokens, self._limits),
                 **status,
             )
         elif job.status == "failed":

@@ -43,8 +43,19 @@ def test_the_cost_is_of_the_tokens_times_the_epochs() -> None:
     assert estimate_cost(make_run(), DATASET, limits) == pytest.approx(2.4), "3 epochs at $0.008/1K"
     five = Run(trigger="command", base_model="m", hyperparameters={"n_epochs": 5})
     assert estimate_cost(five, DATASET, limits) == pytest.approx(4.0)
-    assert cost_of(1_000_000, limits, otherwise=1.0) == pytest.approx(8.0)
-    assert cost_of(None, limits, otherwise=1.0) == 1.0
+    assert cost_of(make_run(cost=1.0), 1_000_000, limits) == pytest.approx(8.0)
+    assert cost_of(make_run(cost=1.0), None, limits) == 1.0
+
+
+async def test_without_a_price_the_table_has_it_and_a_budget_is_never_blind(
+    database: Database,
+) -> None:
+    elsewhere = Limits(is_free=False, most_per_run=100.0)
+    assert elsewhere.price_of("gpt-4o-mini-2024-07-18") == pytest.approx(3.0)
+    assert Limits().price_of("gpt-4o-mini") == 0.0, "one's own machine"
+    with pytest.raises(OverLimitError, match="no price of m is known: set NOD_TRAINING_PRICE"):
+        await refuse(database, elsewhere)
+    await refuse(database, Limits(is_free=False))
 
 
 async def test_a_run_over_its_budget_is_refused(database: Database) -> None:
