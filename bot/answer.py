@@ -29,8 +29,8 @@ from bot.completion import (
 )
 from bot.courtesy import answer_courtesy
 from bot.draft import Draft
+from bot.fixed import fixed_draft, unknown_draft
 from bot.inquiry import Inquiry
-from bot.phrases import Phrase
 from bot.prompt import DEFAULT_BUDGET, Budget, Chat, build_prompt
 from bot.sureness import judge_base, judge_tuned
 from knowledge import Knowledge
@@ -124,10 +124,10 @@ class Answerer:
         if approved := await self._approved(inquiry):
             return approved
         if text := answer_courtesy(inquiry.question):
-            return _fixed(inquiry, text, Way.notice, "a courtesy", is_sure=True)
+            return fixed_draft(inquiry, text, Way.notice, "a courtesy", is_sure=True)
         await self._look_up(inquiry)
         if not inquiry.context:
-            return _unknown(inquiry, "nothing relevant was found")
+            return unknown_draft(inquiry, "nothing relevant was found")
         return await self._tuned(inquiry, only_sure=True) or await self._retrieval(inquiry)
 
     async def _approved(self, inquiry: Inquiry) -> Draft | None:
@@ -145,7 +145,7 @@ class Answerer:
             is_sure=True,
             mask_id=inquiry.mask.id,
             retrieved=[match],
-            total_ms=_ms_since(inquiry.started_at),
+            total_ms=inquiry.ms,
         )
 
     async def look_up(
@@ -211,7 +211,7 @@ class Answerer:
         except ModelAwayError as error:
             raise NoAnswerYetError([*inquiry.tried, f"{way}: {error}"]) from error
         except ModelRefusedError as error:
-            return _unknown(inquiry, f"the model refused the prompt: {error}")
+            return unknown_draft(inquiry, f"the model refused the prompt: {error}")
         is_sure, why = judge_base(_agreement(completion, inquiry))
         return self._draft(inquiry, completion, way, reason=why, is_sure=is_sure)
 
@@ -273,28 +273,9 @@ class Answerer:
             prompt_tokens=completion.prompt_tokens,
             completion_tokens=completion.completion_tokens,
             first_token_ms=(first_token_at - inquiry.started_at) * 1000,
-            total_ms=_ms_since(inquiry.started_at),
+            total_ms=inquiry.ms,
             tried=tuple(inquiry.tried),
         )
-
-
-def _unknown(inquiry: Inquiry, reason: str) -> Draft:
-    text = Phrase.unknown.like(inquiry.question)
-    return _fixed(inquiry, text, Way.unknown, reason, is_sure=False)
-
-
-def _fixed(inquiry: Inquiry, text: str, way: Way, reason: str, *, is_sure: bool) -> Draft:
-    """A text that no model wrote."""
-    return Draft(
-        text=text,
-        way=way,
-        reason=f"{way}: {reason}",
-        is_sure=is_sure,
-        mask_id=inquiry.mask.id,
-        retrieved=inquiry.context,
-        total_ms=_ms_since(inquiry.started_at),
-        tried=tuple(inquiry.tried),
-    )
 
 
 def _agreement(completion: Completion, inquiry: Inquiry) -> float | None:
@@ -302,7 +283,3 @@ def _agreement(completion: Completion, inquiry: Inquiry) -> float | None:
     if not inquiry.context:
         return None
     return measure_agreement(completion.text, (chunk.text for chunk in inquiry.context))
-
-
-def _ms_since(started_at: float) -> float:
-    return (time.perf_counter() - started_at) * 1000

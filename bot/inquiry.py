@@ -1,5 +1,6 @@
 """A question on its way to an answer: what is asked, and what has been tried."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,3 +24,8 @@ class Inquiry:
     """By time.perf_counter."""
     context: Sequence[Retrieved] = ()
     tried: list[str] = field(default_factory=list)
+
+    @property
+    def ms(self) -> float:
+        """Milliseconds since it began."""
+        return (time.perf_counter() - self.started_at) * 1000

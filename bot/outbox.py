@@ -162,9 +162,7 @@ class Outbox(Claimer[Delivery]):
             values |= {"claimed_until": lease_from(utc_now())}
         async with self._database.write() as session:
             await session.execute(
-                update(Reply)
-                .where(Reply.id == reply.id, Reply.claimed_by == self._owner)
-                .values(**values)
+                _OURS.values(**values), {"reply_id": reply.id, "owner": self._owner}
             )
 
     async def _release(self) -> None:
@@ -193,6 +191,11 @@ _UNSENT = text("reply.status IN ('ready', 'sending')")
 
 # Statements of every message are made once: to make one costs more than to carry it out.
 _IS_BEHIND = select(exists().where(Reply.conversation_id == bindparam("id"), _UNSENT))
+_OURS = (
+    update(Reply)
+    .where(Reply.id == bindparam("reply_id"), Reply.claimed_by == bindparam("owner"))
+    .execution_options(synchronize_session=False)
+)
 
 
 def _next_replies() -> Select[int]:

@@ -109,7 +109,7 @@ async def _read(session: AsyncSession) -> tuple[Switches, list[str]]:
     """What holds, and what is wrong with what does not."""
     parsed: dict[str, Any] = {}
     lost: list[str] = []
-    for row in await session.scalars(select(Setting).where(Setting.key.in_(_PARSERS))):
+    for row in await session.execute(_SETTINGS):
         try:
             parsed[row.key] = _parse(row.key, row.value)
         except SwitchError as error:
@@ -176,4 +176,5 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "retrain_quiet_hours": _hours,
     "canary_share": _share,
 }
+_SETTINGS = select(Setting.key, Setting.value).where(Setting.key.in_(_PARSERS))
 assert list(_PARSERS) == [field.name for field in fields(Switches)]
