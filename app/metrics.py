@@ -14,6 +14,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import (
+    Announcement,
     Conversation,
     Database,
     ModelVersion,
@@ -22,6 +23,7 @@ from store import (
     Review,
     Run,
     Stage,
+    Thumb,
     Turn,
     TurnState,
 )
@@ -67,6 +69,18 @@ _GAUGES: dict[str, tuple[str, Select[Any]]] = {
     "nod_persons_wanted": (
         "Conversations in which the bot asked for a person.",
         _count(Conversation, Conversation.wants_person_at.is_not(None)),
+    ),
+    "nod_thumbs_up": ("Replies that customers gave a thumb up.", _count(Thumb, Thumb.is_up)),
+    "nod_thumbs_down": ("Replies that customers gave a thumb down.", _count(Thumb, ~Thumb.is_up)),
+    "nod_announcements_waiting": (
+        "Announcements to operators that are still to be sent.",
+        _count(Announcement, Announcement.is_open),
+    ),
+    "nod_canary_version": (
+        "The id of the model version that a share of the conversations tries; 0 for none.",
+        select(func.coalesce(func.max(ModelVersion.id), 0)).where(
+            ModelVersion.stage == Stage.canary
+        ),
     ),
     "nod_live_model_version": (
         "The id of the live model version; 0 while the base model answers alone.",

@@ -20,18 +20,21 @@ def status() -> None:
 
 async def _status(settings: Settings) -> None:
     from app.nod import open_store
+    from finetune.promote import canary_version
     from finetune.run import active_run, count_new_examples
 
     async with open_store(settings) as database, database.read() as session:
         switches = await read_switches(session)
         lost = await read_lost_switches(session)
         live = await session.scalar(select(ModelVersion).where(ModelVersion.stage == Stage.live))
+        canary = await canary_version(session)
         active = await active_run(session)
         rows = {
             "running": _running(read_holder(settings.home)),
             "data folder": str(settings.home),
             "mode, policy": f"{switches.mode}, {switches.policy}",
             "live model": live.model if live else f"{settings.base_model} (base)",
+            "canary": f"{canary.model} for {switches.canary_share:.0%}" if canary else "none",
             "run": f"{active.id} is {active.state}" if active else "none",
             "new examples": str(await count_new_examples(session)),
             "conversations": str(await _count(session, Conversation.id)),

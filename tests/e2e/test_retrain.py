@@ -32,6 +32,14 @@ def test_approved_pairs_become_a_trained_model_and_a_verdict(
     assert f"Run 1 is {state}" in said
     assert f"Run 1 is {state}" in command(home, "runs", "show", "1")[1]
     assert "nod-v1" in command(home, "models", "list")[1]
+    code, said, errors = command(home, "advice")
+    assert code == 0, errors
+    assert "uning is" in said
+    assert "live auto" in said
+    code, said, errors = command(home, "lineage", "run:1")
+    assert code == 0, errors
+    assert "approved:" in said
+    assert "customer" in said
 
 
 def _pair(number: int) -> dict[str, str]:
