@@ -82,6 +82,26 @@ def _parser() -> argparse.ArgumentParser:
     add("--queue", type=int, default=64, help="requests that may wait (default: %(default)s)")
     add("--context", type=int, default=4096, help="tokens of one request (default: %(default)s)")
     add("--max-file-mb", type=int, default=512, help="largest upload (default: %(default)s)")
+    add(
+        "--train-precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of the base in training; auto: bfloat16 where the hardware is fast at it",
+    )
+    add(
+        "--train-patience",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="stop after N epochs without a lower validation loss, keep the best (default: off)",
+    )
+    add(
+        "--train-processes",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="one for each GPU, by accelerate (default: %(default)s)",
+    )
     add("--stub-delay-s", type=float, default=0, help="stub: wait before each token and step")
     add("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     return parser
@@ -120,6 +140,7 @@ def serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
 def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
     from modelserver.app import Settings, make_app
     from modelserver.server import Server
+    from modelserver.trainer import TrainingSettings
 
     # Uploads on their way lie where they will stay: /tmp may be small, or memory.
     tempfile.tempdir = str(options.data.resolve())
@@ -141,6 +162,11 @@ def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
                 context=options.context,
                 max_file_mb=options.max_file_mb,
                 stub_delay_s=options.stub_delay_s,
+                training=TrainingSettings(
+                    precision=options.train_precision,
+                    patience=options.train_patience,
+                    processes=options.train_processes,
+                ),
             )
         )
         listener = _listen(options.host, options.port)
@@ -179,6 +205,12 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return number
+
+
+def _positive(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("at least 1 is needed")
+    return int(text)
 
 
 def _is_loopback(host: str) -> bool:

@@ -35,6 +35,7 @@ from modelserver.jobs import Jobs
 from modelserver.keys import Keys
 from modelserver.rate import RateLimit
 from modelserver.supervisor import Supervisor
+from modelserver.trainer import TrainingSettings
 from modelserver.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Settings:
     context: int = 4096
     max_file_mb: int = 512
     stub_delay_s: float = 0
+    training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
 class MissingKeyError(ValueError):
@@ -150,7 +152,7 @@ def _furnish(settings: Settings, database: Database, data_dir: Path) -> Rooms:
         files=stored,
         jobs=Jobs(database),
         fine_tunes=FineTunes(database),
-        supervisor=Supervisor(database, stored, engine, data_dir),
+        supervisor=Supervisor(database, stored, engine, data_dir, settings.training),
         catalog=catalog,
         engine=engine,
         generations=Generations(engine, slots=settings.slots, queue=settings.queue),

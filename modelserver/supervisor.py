@@ -23,7 +23,7 @@ from modelserver.jobs import fail, tell, tuned_name
 from modelserver.parity import explain, find_faults
 from modelserver.progress import Done, Failed, Progress
 from modelserver.results import compiled_results_id, write_compiled_results, write_results
-from modelserver.trainer import Trainer
+from modelserver.trainer import Trainer, TrainingSettings
 from modelserver.validate import MIN_EXAMPLES, TrainingFileError, check_file
 
 log = logging.getLogger(__name__)
@@ -36,11 +36,19 @@ _GRACE_S = 30.0  # what a trainer gets to save a checkpoint
 class Supervisor:
     """Call `wake` when a job was created or resumed."""
 
-    def __init__(self, database: Database, files: Files, engine: Engine, data_dir: Path) -> None:
+    def __init__(
+        self,
+        database: Database,
+        files: Files,
+        engine: Engine,
+        data_dir: Path,
+        training: TrainingSettings,
+    ) -> None:
         self._database = database
         self._files = files
         self._engine = engine
         self._data_dir = data_dir
+        self._training = training
         self._is_stopping = threading.Event()
         self._new_work = threading.Condition()
         self._threads = [
@@ -150,7 +158,8 @@ class Supervisor:
         """Trains until the end, or until the job is to stop (None)."""
         self._write_order(job, folder)
         progress.end_line()
-        trainer = Trainer.start_or_adopt(folder, self._engine.trainer_module)
+        module, processes = self._engine.trainer_module, self._training.processes
+        trainer = Trainer.start_or_adopt(folder, module, processes)
         log.info("job %s: %s", job["id"], "training" if trainer.is_ours else "still training")
         stop_by: float | None = None
         while not trainer.has_ended():
@@ -181,6 +190,10 @@ class Supervisor:
             "data_dir": str(self._data_dir),
             "method": job["method"],
             "hyperparameters": json.loads(job["hyperparameters"]),
+            "options": {
+                "precision": self._training.precision,
+                "patience": self._training.patience,
+            },
             "seed": job["seed"],
             "training_file": str(self._files.path(job["training_file"])),
             "validation_file": str(self._files.path(validation)) if validation else None,

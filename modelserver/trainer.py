@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelserver.child import child_environment
@@ -20,7 +21,21 @@ _NICENESS = 10
 _FEW_BYTES = 50 << 20
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
 # The shell notes its process id, which is the trainer's after exec, before the trainer runs.
-_LAUNCH = f'echo $$ > "$1/trainer.pid" && exec nice -n {_NICENESS} "$2" -m "$3" "$1"'
+_LAUNCH = f'echo $$ > "$0/trainer.pid" && exec nice -n {_NICENESS} "$@"'
+# Several processes on this machine, by torch's launcher; the trainer itself chooses its devices.
+_ACCELERATE = (
+    *("accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"),
+    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What the server's command line says of training; see `training.order.Options`."""
+
+    precision: str = "auto"
+    patience: int = 0
+    processes: int = 1  # one for each GPU
 
 
 class Trainer:
@@ -31,7 +46,7 @@ class Trainer:
         self._process = process
 
     @classmethod
-    def start_or_adopt(cls, folder: Path, module: str) -> "Trainer":
+    def start_or_adopt(cls, folder: Path, module: str, processes: int = 1) -> "Trainer":
         """Starts `python -m module folder`, unless such a process is still at work."""
         lock = _lock(folder)
         if lock is None:
@@ -39,7 +54,7 @@ class Trainer:
         try:
             with (folder / "log.txt").open("ab") as log:
                 process = subprocess.Popen(
-                    ["/bin/sh", "-c", _LAUNCH, "sh", str(folder), sys.executable, module],
+                    ["/bin/sh", "-c", _LAUNCH, str(folder), *_command(folder, module, processes)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -90,6 +105,11 @@ class Trainer:
             )
         last = log.strip().rpartition("\n")[2]
         return f"the trainer ended unexpectedly (exit code {self.exit_code}): {last or 'no log'}"
+
+
+def _command(folder: Path, module: str, processes: int) -> list[str]:
+    launcher = [*_ACCELERATE, "--num_processes", str(processes), "-m"] if processes > 1 else []
+    return [sys.executable, "-m", *launcher, module, str(folder)]
 
 
 def _lock(folder: Path) -> int | None:

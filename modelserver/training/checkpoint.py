@@ -34,13 +34,21 @@ class State:
     seen_tokens: int = 0
     seen_examples: int = 0
     """Both with repeats."""
+    best_loss: float | None = None
+    best_step: int = 0
+    """The epoch's end with the lowest validation loss so far."""
+    epochs_since_best: int = 0
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"step-{step}"
 
 
 def save_checkpoint(
     folder: Path, model: Any, optimizer: torch.optim.Optimizer, state: State, base: Base
 ) -> Path:
     """Write checkpoints/step-N, complete or not at all; older ones lose their optimizer."""
-    target = folder / "checkpoints" / f"step-{state.step}"
+    target = checkpoint_path(folder, state.step)
     half = target.with_name(f".{target.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
@@ -71,6 +79,15 @@ def load_newest(
     set_peft_model_state_dict(model, load_file(path / "adapter_model.safetensors"))
     _load_optimizer(model, optimizer, load_file(path / "optimizer.safetensors"))
     return State(**json.loads((path / "state.json").read_text())), path
+
+
+def load_adapter(folder: Path, model: Any, step: int) -> Path:
+    """Bring the adapter to what it was at a checkpoint, and return its folder."""
+    from peft import set_peft_model_state_dict
+
+    path = checkpoint_path(folder, step)
+    set_peft_model_state_dict(model, load_file(path / "adapter_model.safetensors"))
+    return path
 
 
 def _step_of(path: Path) -> int:

@@ -67,7 +67,10 @@ class Course:
         return (examples[:, None] * self.sequences + np.arange(self.sequences)).reshape(-1)
 
 
-def write_corpora(order: Order, tokenizer: Any, context_length: int) -> Corpora:
+def write_corpora(
+    order: Order, tokenizer: Any, context_length: int, *, suffix: str = ""
+) -> Corpora:
+    """`suffix` keeps the files of several processes apart."""
     warned: list[str] = []
 
     def render(example: dict[str, Any]) -> tuple[Any, ...]:
@@ -87,7 +90,7 @@ def write_corpora(order: Order, tokenizer: Any, context_length: int) -> Corpora:
             order.tell(type="message", level="warn", message=message)
 
     def write(source: Path, name: str) -> Corpus:
-        target = order.folder / name
+        target = order.folder / f"{name}{suffix}"
         return write_corpus(
             source, target, render, context_length=context_length, on_skip=tell_skip
         )

@@ -18,17 +18,16 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 
 
-def load_model(base: Base, folder: Path, *, seed: int) -> Any:
+def load_model(base: Base, folder: Path, *, seed: int, precision: str = "auto") -> Any:
     """The base with a fresh adapter on all its linear layers, in training mode.
 
-    The base is float32 on CPU: bfloat16 without AVX-512 or AMX is slower than it saves. On a GPU
-    it is bfloat16; the adapter's own weights are float32 everywhere.
+    The adapter's own weights are float32 whatever the base's are.
     """
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    dtype = torch.bfloat16 if torch.cuda.is_available() or _is_bf16_fast() else torch.float32
+    dtype = choose_dtype(precision)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
     _check_output(model.config)
     config = LoraConfig(
@@ -53,6 +52,20 @@ def _check_output(config: Any) -> None:
                 code="base_model_unusable",
                 param="model",
             )
+
+
+def choose_dtype(precision: str) -> torch.dtype:
+    """`auto` is bfloat16 where the GPU or CPU multiplies it by itself, else float32.
+
+    A CPU without such instructions, and a GPU before Ampere, are slower with it.
+    """
+    if precision != "auto":
+        return torch.float32 if precision == "float32" else torch.bfloat16
+    if torch.cuda.is_available():
+        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        is_fast = _is_bf16_fast()
+    return torch.bfloat16 if is_fast else torch.float32
 
 
 def _is_bf16_fast() -> bool:

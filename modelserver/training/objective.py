@@ -20,6 +20,10 @@ class Measured:
     wholes: int = 0
     """Sequences of which every trained token was the likeliest."""
     sequences: int = 0
+    trained: int = 0
+    """Tokens that were learnt from."""
+    tokens: int = 0
+    """All tokens."""
 
     def __add__(self, other: "Measured") -> "Measured":
         """The sums of both, without the gradients."""
@@ -30,6 +34,8 @@ class Measured:
             self.count + other.count,
             self.wholes + other.wholes,
             self.sequences + other.sequences,
+            self.trained + other.trained,
+            self.tokens + other.tokens,
         )
 
 

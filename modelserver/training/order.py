@@ -16,6 +16,16 @@ class TrainingError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the server's command line says of training."""
+
+    precision: str = "auto"
+    """auto, float32 or bfloat16: of the base's weights; the adapter's are always float32."""
+    patience: int = 0
+    """Epochs without a better validation loss after which it is enough; 0 trains all."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """`JOB_DIR/job.json`."""
 
@@ -32,6 +42,9 @@ class Order:
     validation_file: Path | None
     classification: dict[str, Any] | None = None
     """What /v1/fine-tunes asked to be measured, see `classification`."""
+    options: Options = Options()
+    is_told: bool = True
+    """False in all processes of a job but the first."""
 
     @classmethod
     def read(cls, folder: Path) -> "Order":
@@ -48,9 +61,12 @@ class Order:
             training_file=Path(told["training_file"]),
             validation_file=Path(validation) if validation else None,
             classification=told.get("classification"),
+            options=Options(**told.get("options", {})),
         )
 
     def tell(self, **what: Any) -> None:
         """Append one line to `JOB_DIR/progress.jsonl`, which the server follows."""
+        if not self.is_told:
+            return
         with (self.folder / "progress.jsonl").open("a") as file:
             file.write(json.dumps(what) + "\n")

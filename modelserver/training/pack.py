@@ -57,7 +57,8 @@ def make_packs(
             yield _pack(group)
             group = []
         group += added
-    yield _pack(group)
+    if group:
+        yield _pack(group)
 
 
 def _places_of(sequences: Sequence[_Sequence]) -> int:

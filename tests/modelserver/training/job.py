@@ -39,6 +39,7 @@ def write_job(
     *,
     method: str = "supervised",
     validates: bool = False,
+    options: dict[str, Any] | None = None,
     classification: dict[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> Path:
@@ -55,6 +56,7 @@ def write_job(
         "data_dir": str(data_dir),
         "method": method,
         "hyperparameters": hyperparameters,
+        "options": options or {},
         "seed": 7,
         "training_file": str(training),
         "validation_file": str(training) if validates else None,

@@ -1,5 +1,6 @@
 """A job is trained as ordered, tells what it does, and survives being stopped and killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,14 @@ from safetensors.numpy import load_file
 
 from modelserver.bases import Base
 from modelserver.training.__main__ import main
-from tests.modelserver.training.job import FACTS, chat_line, pair_line, told, write_job
+from tests.modelserver.training.job import (
+    FACTS,
+    chat_line,
+    pair_line,
+    told,
+    write_job,
+    write_lines,
+)
 
 
 @pytest.fixture
@@ -102,6 +110,32 @@ def test_a_stopped_job_saves_where_it_is(start, data_dir: Path, tmp_path: Path) 
     assert process.wait(timeout=60) == 143
     last = told(job, "metrics")[-1]["step"]
     assert (job / "checkpoints" / f"step-{last}" / "optimizer.safetensors").exists()
+
+
+def test_with_patience_it_stops_and_the_best_epoch_becomes_the_model(
+    base: Base, data_dir: Path, tmp_path: Path
+) -> None:
+    """Validated on other answers than those it learns, it gets worse from some epoch on."""
+    job = write_job(
+        tmp_path / "a",
+        data_dir,
+        validates=True,
+        options={"patience": 2},
+        n_epochs=30,
+        batch_size=4,
+        learning_rate_multiplier=10,
+    )
+    order = json.loads((job / "job.json").read_text())
+    others = [chat_line(question, answer[::-1]) for question, answer in FACTS]
+    order["validation_file"] = str(write_lines(tmp_path / "valid.jsonl", others))
+    (job / "job.json").write_text(json.dumps(order))
+    assert main(job) == 0
+    losses = [line["metrics"]["valid_loss"] for line in told(job, "checkpoint")]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3 < 30
+    (done,) = told(job, "done")
+    assert Path(done["path"]).name == f"step-{(best + 1) * 3}"
+    assert f"step {(best + 1) * 3}" in told(job, "message")[-1]["message"]
 
 
 def test_an_example_longer_than_the_context_is_left_out_and_named(
