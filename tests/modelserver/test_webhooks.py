@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_after_three_days_it_gives_up_and_the_job_says_so(tmp_path: Path) -> Non
         insert_delivery(db, "ftjob-new", age_s=60)
     webhooks.start()
     while database.row("SELECT 1 FROM deliveries WHERE attempts = 0"):
-        pass
+        time.sleep(0.05)
     webhooks.stop()
     left = database.rows("SELECT job_id FROM deliveries WHERE ended_at IS NULL")
     told = database.rows("SELECT job_id, level FROM events")
