@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,16 @@ from store.switches import set_switch
 
 START_S = 300.0
 STOP_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """One message inside Nod; HTTP before and events after are not in it."""
+
+    around_ms: float
+    """From the stored turn to the stored reply, less the answer: hand-over and reading."""
+    delivery_ms: float
+    """From the stored reply to its delivery."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +65,24 @@ class Programs:
         rows = self._select("select prompt from reply where id > ? order by id", since)
         return [json.loads(prompt) for (prompt,) in rows]
 
+    def stages(self, since: int) -> list[Stages]:
+        """Where the time of the replies after this one went, by Nod's own clock."""
+        rows = self._select(
+            """
+            select turn.created_at, reply.created_at, reply.sent_at, reply.total_ms
+            from reply join turn on turn.id = reply.turn_id
+            where reply.id > ? and reply.sent_at is not null and reply.total_ms is not null
+            """,
+            since,
+        )
+        return [
+            Stages(
+                around_ms=_ms_between(asked, stored) - answer_ms,
+                delivery_ms=_ms_between(stored, sent),
+            )
+            for asked, stored, sent, answer_ms in rows
+        ]
+
     def has_sample(self) -> bool:
         """Whether every chunk of the sample's documents is in the index."""
         read = self._select("select count(*) from document where kind = 'file'")[0][0]
@@ -63,6 +92,10 @@ class Programs:
     def _select(self, statement: str, *values: object) -> list[Any]:
         with closing(sqlite3.connect(self.home / "nod.db", timeout=15)) as connection:
             return connection.execute(statement, values).fetchall()
+
+
+def _ms_between(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() * 1000
 
 
 @contextmanager
