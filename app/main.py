@@ -23,6 +23,7 @@ from app.commands import (
     serve,
     show,
     switch,
+    synthesize,
     tag,
     users,
 )
@@ -76,6 +77,7 @@ chat.add_to(app)
 demo.add_to(app)
 documents.add_to(app)
 prepare.add_to(app)
+synthesize.add_to(app)
 retrain.add_to(app)
 runs.add_to(app)
 advice.add_to(app)

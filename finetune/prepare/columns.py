@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from knowledge.reading.table import ANSWER_COLUMNS, QUESTION_COLUMNS
+from knowledge.columns import ANSWER_COLUMNS, QUESTION_COLUMNS
 
 PROMPT, COMPLETION = "prompt", "completion"
 _TEXT_ONLY = ("text", "content", "文本", "内容")

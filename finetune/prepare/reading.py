@@ -10,7 +10,6 @@ from finetune.prepare.complaints import Complaints
 from finetune.prepare.detect import CHATS, MARKDOWN, Detected, Format, detect_binary, detect_text
 from finetune.prepare.errors import PrepareError, UnreadableFileError
 from finetune.prepare.options import ReadOptions
-from finetune.prepare.readers.excel import choose_sheet, read_excel, sheets_of
 from finetune.prepare.readers.json_items import read_json
 from finetune.prepare.readers.jsonl import read_jsonl
 from finetune.prepare.readers.markdown import read_markdown
@@ -144,6 +143,8 @@ def _read_file(path: Path, options: ReadOptions, reading: Reading, on_bytes: OnB
     sheet: str | None = None
     others: tuple[str, ...] = ()
     if source is None:
+        from finetune.prepare.readers.excel import choose_sheet, read_excel, sheets_of
+
         sheet = choose_sheet(path, options.sheet)
         others = tuple(name for name in sheets_of(path) if name != sheet)
         rows = read_excel(path, reading.complaints, sheet=sheet)

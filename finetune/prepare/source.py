@@ -13,8 +13,8 @@ from typing import BinaryIO, Protocol
 
 from finetune.prepare.complaints import Complaints
 from finetune.prepare.errors import UnreadableFileError
+from knowledge.encoding import encoding_of_mark, guess_encoding
 from knowledge.errors import UnreadableDocumentError
-from knowledge.reading.text import encoding_of_mark, guess_encoding
 
 MAX_ROW_BYTES = 8 << 20
 """A longer row is reported and skipped: no model reads it, and it would not fit into memory."""

@@ -11,16 +11,9 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from knowledge.block import Block
 from knowledge.chunk import MAX_HEADING, Piece, split_blocks
+from knowledge.columns import ANSWER_COLUMNS, QUESTION_COLUMNS
 from knowledge.errors import UnreadableDocumentError
 
-QUESTION_COLUMNS = {
-    "question", "questions", "q", "query", "prompt", "input", "instruction", "user", "customer",
-    "问题", "问", "提问", "问句", "标准问", "标准问题", "客户问题", "用户问题", "問題",
-}  # fmt: skip
-ANSWER_COLUMNS = {
-    "answer", "answers", "a", "completion", "response", "reply", "output", "assistant",
-    "答案", "答", "回答", "回复", "答复", "标准答案", "标准回答", "回覆",
-}  # fmt: skip
 HEADING_COLUMNS = {"category", "topic", "section", "heading", "intent", "分类", "类别", "主题"}
 MAX_FIELD = 10_000_000  # characters; Python's csv stops at 131,072 by default
 
