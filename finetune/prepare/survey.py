@@ -22,7 +22,7 @@ from finetune.prepare.near import HASHES, Signatures, sign
 
 MAX_CHARS = 10_000
 """From here an example is long, as the old tool had it."""
-_AHEAD = 4
+_AHEAD = 2
 
 Mask = npt.NDArray[np.bool_]
 _Look = tuple[Signatures, npt.NDArray[np.uint8], npt.NDArray[np.uint16]]
@@ -113,10 +113,10 @@ class Survey:
 
     def forget(self) -> None:
         """What only decisions need: the second pass needs the memory for a tokenizer."""
-        empty = np.zeros(0, dtype=np.int64)
-        self.prompt_hashes = self.completion_hashes = empty
-        self.signatures = np.zeros((0, HASHES), dtype=np.uint16)
-        self._prompts, self._completions = array("q"), array("q")
+        del self.prompt_hashes, self.completion_hashes, self.signatures, self.chars, self.flags
+        del self.prompt_letters, self.completion_letters
+        self._prompts, self._completions, self._chars = array("q"), array("q"), array("I")
+        self._flags, self._signatures, self._letters = array("B"), array("H"), array("H")
 
     def close(self) -> None:
         """Stop counting, where nobody is going to ask any more."""

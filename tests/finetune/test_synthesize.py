@@ -10,7 +10,7 @@ from bot.prompt import Chat
 from finetune import synthesize as module
 from finetune.synthesize import EXAMPLE, Synthesis, find_pairs, synthesize
 
-WORDS = [
+WORDS = ("oak", "pine", "wool", "silk", "cork", "hemp", "felt", "rope", "clay")
     "oak",
     "pine",
     "wool",
@@ -48,7 +48,7 @@ async def _run(
 
 async def test_every_aspect_gets_its_share() -> None:
     def says(number: int, asked: str) -> str:
-        material = WORDS[number * 3 : number * 3 + 3]
+        material = WORDS[number * 3 - 3 : number * 3]
         return _pairs(*(f"Is there {word} in the bed?" for word in material))
 
     made, asked = await _run(says)
@@ -56,6 +56,9 @@ async def test_every_aspect_gets_its_share() -> None:
     assert made.by_aspect == {"care": 3, "price": 3}
     assert "beds: care" in asked[0]
     assert "beds: price" in asked[1]
+
+
+SAME = ("Is it soft?", "Please, is it soft", "IS IT SOFT??")
 
 
 async def test_the_same_question_in_other_words_and_the_example_are_dropped() -> None:
@@ -98,14 +101,8 @@ async def test_a_model_that_is_away_is_asked_again_and_what_there_is_stays(
 
 
 def test_pairs_are_found_whatever_stands_around_them() -> None:
-    text = (
-        'Sure! ```json\n{"pairs": [{"question": "a?", "answer": "b"}, {"question": 1}]}\n``` {oops'
-    )
-    assert list(find_pairs(text)) == [("a?", "b")]
-    assert list(
-        find_pairs('{"question": "a?", "answer": "b"}\n{"question": "c", "answer": "d"}')
-    ) == [
-        ("a?", "b"),
-        ("c", "d"),
-    ]
+    fenced = 'Sure! ```json\n{"pairs": [{"question": "a?", "answer": "b"}, {"question": 1}]}\n``` {'
+    assert list(find_pairs(fenced)) == [("a?", "b")]
+    lines = '{"question": "a?", "answer": "b"}\n{"question": "c", "answer": "d"}'
+    assert list(find_pairs(lines)) == [("a?", "b"), ("c", "d")]
     assert list(find_pairs("no")) == []
