@@ -11,23 +11,6 @@ from finetune import synthesize as module
 from finetune.synthesize import EXAMPLE, Synthesis, find_pairs, synthesize
 
 WORDS = ("oak", "pine", "wool", "silk", "cork", "hemp", "felt", "rope", "clay")
-    "oak",
-    "pine",
-    "wool",
-    "silk",
-    "steel",
-    "cork",
-    "hemp",
-    "felt",
-    "rope",
-    "glass",
-    "clay",
-    "lime",
-    "sand",
-    "salt",
-    "zinc",
-    "iron",
-]
 
 
 def _pairs(*questions: str) -> str:
