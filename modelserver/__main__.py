@@ -119,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it writes whole URLs, secrets included
+    logging.getLogger("gguf").setLevel(logging.WARNING)  # it names each step of writing a file
     keys = [*options.api_key, *filter(None, os.environ.get(_KEYS, "").split(","))]
     return serve(options, keys)
 

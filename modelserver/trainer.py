@@ -20,6 +20,7 @@ from modelserver.child import child_environment
 _NICENESS = 10
 _FEW_BYTES = 50 << 20
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
+_NO_MEMORY = ("out of memory", "MemoryError", "SIGKILL")  # the last, of one process of several
 # The shell notes its process id, which is the trainer's after exec, before the trainer runs.
 _LAUNCH = f'echo $$ > "$0/trainer.pid" && exec nice -n {_NICENESS} "$@"'
 # Several processes on this machine, by torch's launcher; the trainer itself chooses its devices.
@@ -97,7 +98,7 @@ class Trainer:
                 f"the disk is full ({free >> 20} MB free): make room in the data folder and "
                 "create the job again"
             )
-        if self.exit_code == -signal.SIGKILL or "out of memory" in log or "MemoryError" in log:
+        if self.exit_code == -signal.SIGKILL or any(word in log for word in _NO_MEMORY):
             return (
                 "the trainer was killed, most often because memory ran out: close other "
                 "programs, choose a smaller batch_size or shorter examples, and create the "
