@@ -22,7 +22,7 @@ CLAIM_S = 120.0
 """After so long another process looks after what one that died has begun."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 3600.0
 MOST_ATTEMPTS = 60
-"""About two days."""
+"""More than a day."""
 
 
 class Leftovers:
