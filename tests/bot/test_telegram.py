@@ -8,9 +8,19 @@ import pytest
 from sqlalchemy import select
 
 from bot.channels.telegram import Telegram, TelegramTokenError, check_token, open_bot
-from bot.masks import edit_mask, ensure_default
 from bot.phrases import Phrase
-from store import Mode, ReplyStatus, Review, Role, Thumb, User, UserRole, Verdict
+from bot.review import answer_as_person
+from store import (
+    Mode,
+    ReplyStatus,
+    Review,
+    Role,
+    Thumb,
+    User,
+    UserRole,
+    Verdict,
+    conversation_id,
+)
 from store.switches import read_switches
 from tests.bot.conftest import Teach
 from tests.bot.running_bot import Bot, eventually
@@ -297,18 +307,13 @@ async def test_an_update_is_confirmed_only_once_it_is_stored(
 async def test_a_long_reply_goes_out_in_parts_and_goes_on_where_it_stopped(
     bot: Bot, telegram: Telegram, server: TelegramServer
 ) -> None:
-    await ensure_default(bot.database)
-    async with bot.database.write() as session:
-        few_shot = [
-            {"role": "user", "content": QUESTION},
-            {"role": "assistant", "content": QUESTION.rstrip("?") + " " + "word " * 1200},
-        ]
-        await edit_mask(session, "default", who="o", few_shot=few_shot, max_tokens=4000)
-    await bot.switch("mode", "base")
-    server.write(QUESTION)
-    (first, second) = await written(server, 2)
-    (reply,) = await bot.replies(str(PRIVATE))
-    assert (first + " " + second).split() == reply.text.split()
+    server.write("/start")
+    await written(server, 1)
+    said = "word " * 1200
+    here = conversation_id("telegram", str(PRIVATE))
+    await answer_as_person(bot.database, here, said, who="olga")
+    (_, first, second) = await written(server, 3)
+    assert (first + " " + second).split() == said.split()
 
 
 async def test_a_wrong_token_is_a_clear_error_without_the_token(
