@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import httpx2
 
 from app.sample import DOCUMENTS
 from bench.rig.model_server import run_model_server
+from bench.rig.ports import free_port
 from store import Database
 from store.switches import set_switch
 
@@ -102,7 +102,7 @@ def _ms_between(start: str, end: str) -> float:
 def run_programs(*, delay_s: float) -> Iterator[Programs]:
     """Both programs on a new data folder with the sample shop."""
     with tempfile.TemporaryDirectory(prefix="nod-bench-") as folder:
-        home, port = Path(folder) / "nod", _free_port()
+        home, port = Path(folder) / "nod", free_port()
         # So many slots that no request waits for one.
         patient = ("--stub-delay-s", str(delay_s), "--slots", "64", "--queue", "256")
         with (
@@ -169,9 +169,3 @@ def _wait_for(what: str, is_there: Callable[[], bool]) -> None:
         if time.monotonic() > until:
             raise TimeoutError(f"{what} was not there after {START_S:g} s")
         time.sleep(0.2)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

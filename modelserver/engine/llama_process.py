@@ -50,7 +50,7 @@ def main() -> None:
     if order is None:
         return
     try:
-        server = _load(order)
+        server = load_server(order)
     except RuntimeError:
         channel.write(failed="llama.cpp can't load it; the lines before this one say why")
         return
@@ -58,7 +58,8 @@ def main() -> None:
     _serve(server, channel, order)
 
 
-def _load(order: dict[str, Any]) -> Any:
+def load_server(order: dict[str, Any]) -> Any:
+    """llama.cpp with the model that the first line names. Raises RuntimeError."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
