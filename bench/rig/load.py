@@ -100,7 +100,9 @@ async def _talk(customer: Customer, questions: list[str], stagger_s: float) -> l
 @asynccontextmanager
 async def _customer(programs: Programs) -> AsyncIterator[Customer]:
     address = f"127.{random.randint(1, 250)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
-    transport = httpx2.AsyncHTTPTransport(local_address=address)
+    # The server closes what was idle for 5 s, and must not do so while we begin to write.
+    limits = httpx2.Limits(keepalive_expiry=2)
+    transport = httpx2.AsyncHTTPTransport(local_address=address, limits=limits)
     async with httpx2.AsyncClient(
         base_url=programs.nod_url, transport=transport, timeout=REPLY_S
     ) as client:
