@@ -32,12 +32,13 @@ from store import Mode, Reply, Turn, Verdict
 
 CHANNEL = "demo"
 REVIEWER = "demo"
-EPOCHS = 3
-"""The hold-out loss of five went 2.05, 0.98, 0.65, 0.64: two teach the style of the answers, three
-their facts, and more cost time only."""
-PHRASINGS_KEPT = 1
-"""Of the two that came with a pair: with both customers' words a fact is still asked in four ways,
-and the training fits into the demo."""
+EPOCHS = 4
+LEARNING_RATE_MULTIPLIER = 2.0
+"""Of the rate that `auto` takes. With it three epochs reach the hold-out loss that five reach
+without (0.65 against 0.64); the fourth still teaches facts, though the loss falls no further."""
+PHRASINGS_KEPT = 2
+"""All that came with a pair: with two customers' words a fact is asked in six ways. With four ways
+and as many looks at them the tuned model alone had 60 chrF on the questions, with six 72."""
 MAX_TOKENS = 80
 TIMEOUT_S = 300.0
 """No customer waits: on a busy machine a slow answer is better than none."""
@@ -82,7 +83,7 @@ async def _play(nod: Nod, report: Report, epochs: int) -> None:
     with report.clock("review"):
         report.review = await _review(nod)
     say("4", "Freeze the dataset, train, evaluate, promote if it is better")
-    run = await retrain(nod, report, epochs, who=REVIEWER)
+    run = await retrain(nod, report, epochs, LEARNING_RATE_MULTIPLIER, who=REVIEWER)
     say("5", "Ask the same questions again")
     with report.clock("ask after"):
         after = await ask_all(nod, questions, tuple(Mode))

@@ -22,7 +22,8 @@ from store import Dataset, Run, RunState
 EVALUATION_ITEMS = 14
 
 
-async def retrain(nod: Nod, report: Report, epochs: int, *, who: str) -> Run:
+async def retrain(nod: Nod, report: Report, epochs: int, rate: float, *, who: str) -> Run:
+    """`rate` is a multiple of the learning rate that the trainer would choose."""
     settings = nod.settings
     options = RetrainOptions(
         recipe=Recipe(holdout_share=settings.holdout_share, budget=nod.answerer.options.budget),
@@ -38,7 +39,7 @@ async def retrain(nod: Nod, report: Report, epochs: int, *, who: str) -> Run:
         trigger="command",
         requested_by=who,
         base_model=settings.base_model,
-        hyperparameters={"n_epochs": epochs},
+        hyperparameters={"n_epochs": epochs, "learning_rate_multiplier": rate},
     )
     story = Story()
     with Live(get_renderable=story.render, console=screen, refresh_per_second=2):
