@@ -23,6 +23,9 @@ _WORDS = {
     "length": "near in length to the approved replies",
     "language": "faithful to the customer's script",
 }
+_COUNTED = ("facts", "refusal", "language")
+"""Right or wrong: where few conversations are compared, half of one is always allowed to be lost,
+or a single word would outweigh all the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +149,9 @@ def _weigh_losses(compared: Sequence[Compared], options: GateOptions) -> Iterato
         gain = measure(compared, name, options.confidence)
         if gain is None:
             continue
-        holds = gain.mean >= -allowed
+        if name in _COUNTED:
+            allowed = max(allowed, 0.5 / gain.conversations)
+        holds = gain.mean >= -allowed - 1e-9
         reason = (
             f"{'as' if holds else 'less'} {_WORDS[name]}: {name} changes by {gain.mean:+.3f} "
             f"({gain.low:+.3f} to {gain.high:+.3f}); a loss of up to {allowed:.3f} is allowed"

@@ -72,6 +72,17 @@ def test_how_much_counts_as_no_worse_is_a_setting() -> None:
     assert decide(compare(CLEAR, facts=-0.1), lenient).promote
 
 
+def test_half_a_conversation_may_be_lost_of_a_few_and_a_whole_one_may_not() -> None:
+    def lose(facts: float) -> Decision:
+        first, *others = compare(CLEAR)
+        worse = {**first.candidate, "facts": 0.9 - facts}
+        changed = Compared(conversation_id=first.conversation_id, live=first.live, candidate=worse)
+        return decide([changed, *others], OPTIONS)
+
+    assert lose(0.5).promote
+    assert not lose(0.9).promote
+
+
 def test_a_protected_slice_that_gets_worse_stops_a_candidate_that_is_better_on_the_whole() -> None:
     gains = [*([30.0, 25, 28, 31] * 10), -9, -12, -8, -11, -10, -7]
     slices = dict.fromkeys(range(40, 46), "tag:refund") | {0: "tag:rare", 1: "tag:rare"}
