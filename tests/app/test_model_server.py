@@ -50,7 +50,7 @@ async def test_a_killed_server_comes_back_at_the_same_place(
     server: ModelServer, tmp_path: Path
 ) -> None:
     await server.wait_until_ready()
-    [pid] = _children(os.getpid(), "modelserver")
+    [pid] = _children(os.getpid(), str(tmp_path))
     os.kill(pid, signal.SIGKILL)
     for wanted in (False, True):
         while server.is_ready is not wanted:  # noqa: ASYNC110 - it has no event for being away
