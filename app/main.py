@@ -14,6 +14,7 @@ from app.commands import (
     demo,
     doctor,
     documents,
+    forget,
     lineage,
     masks,
     models,
@@ -85,6 +86,7 @@ lineage.add_to(app)
 tag.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
+forget.add_to(app)
 canary.add_to(app)
 masks.add_to(app)
 switch.add_to(app)

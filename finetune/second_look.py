@@ -15,12 +15,14 @@ import numpy as np
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from finetune.examples import Approved
+from finetune.examples import Approved, read_approved
 from finetune.poison import Reason, Suspects, find_outliers, find_suspects
 from knowledge import Knowledge
 from knowledge.embed import Vectors
 from store import (
     AuditEntry,
+    Chunk,
+    ChunkKind,
     Database,
     Example,
     Reply,
@@ -84,6 +86,16 @@ async def look_twice(
         async with database.write() as session:
             await _set_aside(session, fresh)
     return (looks.keys() - released) | fresh.keys()
+
+
+async def check(database: Database, embed: Embed | None = None) -> int:
+    """Look at everything that is approved, as a retrain does; how many replies that are."""
+    async with database.read() as session:
+        approved = await read_approved(session)
+        passages = await session.scalars(select(Chunk.text).where(Chunk.kind == ChunkKind.passage))
+        documents = list(passages)
+    await look_twice(database, approved, documents, embed)
+    return len({example.reply_id for example in approved})
 
 
 async def read_aside(session: AsyncSession) -> list[Aside]:
