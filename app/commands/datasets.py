@@ -129,8 +129,8 @@ async def _show(settings: Settings, version: int) -> None:
     screen.print(shown, highlight=False)
     if expiring := found.report.get("expiring"):
         screen.print(
-            f"Facts that expire are trained ({_in_words(expiring)}): better looked up, in documents "
-            f"that one can change. NOD_TRAIN_EXPIRING=false leaves them out.",
+            f"Facts that expire are trained ({_in_words(expiring)}): better looked up, in "
+            f"documents that one can change. NOD_TRAIN_EXPIRING=false leaves them out.",
             soft_wrap=True,
         )
     _show_lines("First lines", lines)

@@ -24,7 +24,7 @@ def forget(
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a conversation everywhere: turns, replies, pairs, lines of datasets, embeddings, files.
+    """Delete a conversation everywhere, from its turns to the lines of datasets and their files.
 
     Model versions that were trained on it are marked as tainted (`nod models`); the next retrain
     replaces a tainted live one. Customers can ask for the same with /forget.
