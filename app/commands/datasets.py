@@ -67,7 +67,11 @@ def export(
 
 @dataset.command()
 def check() -> None:
-    """Look at what was approved as the next retrain would, and set aside what looks like poison."""
+    """Look now at what was approved, and set aside what looks like poison.
+
+    The next retrain does it too. Answers unlike all others, which take embeddings to find, it finds
+    alone.
+    """
     run(_check)
 
 
@@ -144,7 +148,7 @@ async def _diff(settings: Settings, before: int, after: int) -> None:
         old, new = [await get_dataset(session, version) for version in (before, after)]
         found = await compare(session, old, new)
     screen.print(
-        f"v{before} -> v{after}: {len(found.added)} lines more, {len(found.removed)} fewer, "
+        f"v{before} -> v{after}, in lines: {len(found.added)} more, {len(found.removed)} fewer, "
         f"{found.same} the same."
     )
     _show_difference(found)

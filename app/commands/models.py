@@ -20,7 +20,10 @@ def _list_by_default(context: typer.Context) -> None:
 
 @models.command("list")
 def list_() -> None:
-    """Show the model versions, the newest first."""
+    """Show the model versions, the newest first.
+
+    Tainted is what was trained on a conversation that has been forgotten since.
+    """
     run(_list)
 
 
@@ -45,6 +48,8 @@ async def _list(settings: Settings) -> None:
     async with open_store(settings) as database, database.read() as session:
         for version in await session.scalars(select(ModelVersion).order_by(ModelVersion.id.desc())):
             stage = f"[green]{version.stage}[/]" if version.stage is Stage.live else version.stage
+            if version.tainted_at is not None:
+                stage += ", [red]tainted[/]"
             live_since = version.promoted_at if version.stage is Stage.live else None
             shown.add_row(
                 str(version.id),
