@@ -3,6 +3,9 @@
 What looks suspicious (finetune.poison) is set aside, with the reasons, and is in no dataset until
 somebody releases it. Who strikes it rejects it after all: then it is not looked up either. What was
 released is not set aside again.
+
+Nobody releases what he approved himself, as long as somebody else may: four eyes, where there are
+four.
 """
 
 import asyncio
@@ -10,9 +13,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.examples import Approved, read_approved
@@ -30,6 +34,8 @@ from store import (
     SecondLook,
     SecondLookState,
     Turn,
+    User,
+    UserRole,
     Verdict,
     utc_now,
 )
@@ -42,7 +48,7 @@ Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 
 
 class SecondLookError(ValueError):
-    """There is nothing of this id to decide on; the message says why."""
+    """That cannot be decided, or not by this person; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,7 @@ class Aside:
     answer: str
     reviewer: str
     reasons: list[Reason]
+    since: datetime
 
 
 async def look_twice(
@@ -98,8 +105,8 @@ async def check(database: Database, embed: Embed | None = None) -> int:
     return len({example.reply_id for example in approved})
 
 
-async def read_aside(session: AsyncSession) -> list[Aside]:
-    """What waits for a second look, the oldest first."""
+async def read_aside(session: AsyncSession, limit: int | None = None) -> list[Aside]:
+    """What waits for a second look, the oldest first, `limit` of it at most."""
     rows = await session.execute(
         select(SecondLook, Reply, Review, Turn.text)
         .join(Reply, Reply.id == SecondLook.reply_id)
@@ -107,6 +114,7 @@ async def read_aside(session: AsyncSession) -> list[Aside]:
         .outerjoin(Turn, Turn.id == Reply.turn_id)
         .where(SecondLook.state == SecondLookState.aside)
         .order_by(SecondLook.id)
+        .limit(limit)
     )
     return [
         Aside(
@@ -116,18 +124,38 @@ async def read_aside(session: AsyncSession) -> list[Aside]:
             answer=review.text or reply.text,
             reviewer=review.reviewer,
             reasons=[Reason(**reason) for reason in look.reasons],
+            since=look.created_at,
         )
         for look, reply, review, question in rows
     ]
+
+
+async def count_aside(session: AsyncSession) -> int:
+    """How many replies wait for a second look."""
+    waits = select(func.count()).where(SecondLook.state == SecondLookState.aside)
+    return await session.scalar(waits) or 0
+
+
+async def is_alone(session: AsyncSession, who: str) -> bool:
+    """Whether no other operator or owner could look twice at what `who` approved."""
+    may = [role for role in UserRole if role.may_act_as(UserRole.operator)]
+    others = select(User.id).where(User.name != who, User.role.in_(may), User.disabled_at.is_(None))
+    return await session.scalar(others.limit(1)) is None
 
 
 async def release(database: Database, reply_ids: Collection[int], who: str) -> int:
     """Let replies be learnt like any other; how many were set aside.
 
     Raises:
-        SecondLookError: one of them is not set aside.
+        SecondLookError: one of them is not set aside, or was approved by `who`, who is not alone.
     """
     async with database.write() as session:
+        mine = select(Review.reply_id).where(Review.reply_id.in_(reply_ids), Review.reviewer == who)
+        if (own := sorted(await session.scalars(mine))) and not await is_alone(session, who):
+            listed = ", ".join(map(str, own))
+            raise SecondLookError(
+                f"{who} has approved reply {listed}: another operator or owner must look twice"
+            )
         return await _decide(session, reply_ids, SecondLookState.released, who)
 
 

@@ -45,11 +45,13 @@ async def _list(settings: Settings) -> None:
     from app.nod import open_store
 
     shown = table("Version#", "Stage", "Model", "Made (UTC)", "Live since (UTC)", "Run#")
+    tainted = False
     async with open_store(settings) as database, database.read() as session:
         for version in await session.scalars(select(ModelVersion).order_by(ModelVersion.id.desc())):
             stage = f"[green]{version.stage}[/]" if version.stage is Stage.live else version.stage
             if version.tainted_at is not None:
                 stage += ", [red]tainted[/]"
+                tainted = True
             live_since = version.promoted_at if version.stage is Stage.live else None
             shown.add_row(
                 str(version.id),
@@ -60,6 +62,10 @@ async def _list(settings: Settings) -> None:
                 str(version.run_id or "-"),
             )
     screen.print(shown if shown.row_count else "No tuned model yet: nod retrain makes one.")
+    if tainted:
+        screen.print(
+            "Tainted: it has learnt what was forgotten since. The next nod retrain heals it."
+        )
 
 
 async def _promote(settings: Settings, version_id: int) -> None:

@@ -7,14 +7,26 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 
-from app.console import advice, conversations, knowledge, lineage, models, review, runs, settings
+from app.console import (
+    advice,
+    conversations,
+    knowledge,
+    lineage,
+    models,
+    review,
+    runs,
+    second_look,
+    settings,
+)
 from app.console.guard import PREFIX, ConsoleGuard
 from app.console.layout import LOOK
 from app.console.login import make_login_routes
 from app.console.visit import Desk
 from app.nod import Nod
 
-PLACES = (review, conversations, knowledge, runs, models, settings, advice, lineage)
+PLACES = (
+    review, second_look, conversations, knowledge, runs, models, settings, advice, lineage,
+)  # fmt: skip
 
 
 def mount_console(app: FastAPI, nod: Nod) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from app.console.pieces import box, empty, icon, link, tag
 from app.console.visit import Desk, Visit
 from app.console.words import Language
+from finetune.second_look import count_aside
 from store import (
     Conversation,
     ModelVersion,
@@ -31,6 +32,7 @@ BASE = {"system": None, "light": False, "dark": True}
 
 PLACES = (
     ("/", "Review", "rule"),
+    ("/second-look", "Second look", "gpp_maybe"),
     ("/conversations", "Conversations", "forum"),
     ("/knowledge", "Knowledge", "menu_book"),
     ("/runs", "Runs", "model_training"),
@@ -62,6 +64,7 @@ class Standing:
     live_model: str | None
     is_training: bool
     to_review: int
+    to_look_twice: int
     want_person: int
     is_well: bool | None
 
@@ -80,6 +83,7 @@ async def read_standing(visit: Visit) -> Standing:
                 select(func.count()).select_from(Reply).where(Reply.needs_review)
             )
             or 0,
+            to_look_twice=await count_aside(session),
             want_person=await session.scalar(
                 select(func.count())
                 .select_from(Conversation)
@@ -181,6 +185,7 @@ def _preference(
 def _show_badges(badges: dict[str, TextElement], standing: Standing) -> None:
     for place, count in (
         ("/", standing.to_review),
+        ("/second-look", standing.to_look_twice),
         ("/conversations", standing.want_person),
     ):
         badges[place].text = str(count) if count < 1000 else "999+"

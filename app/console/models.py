@@ -1,13 +1,23 @@
 """Models: every version that was trained, which one is live, and the way back."""
 
-from nicegui import ui
 from sqlalchemy import select
 
 from app.console.canary import CanaryNow, read_canary, show_canary
 from app.console.layout import add_page
 from app.console.lineage import lineage_link
-from app.console.pieces import box, button, chip, empty, heading, link, number, table, tag, when
-from app.console.visit import Act, Desk, Visit
+from app.console.pieces import (
+    asking_button,
+    box,
+    chip,
+    empty,
+    heading,
+    link,
+    number,
+    table,
+    tag,
+    when,
+)
+from app.console.visit import Desk, Visit
 from finetune.promote import promote, roll_back, start_canary
 from store import ModelVersion, Stage, UserRole
 
@@ -28,7 +38,10 @@ async def _show(visit: Visit) -> None:
     async def read_key() -> list[tuple[object, ...]]:
         now = await read_now()
         judged = [(now.share, now.judged, now.judged_without, now.version.canary)] if now else []
-        rows = [(row.id, row.stage, row.sure_logprob, row.retired_at) for row in await read()]
+        rows = [
+            (row.id, row.stage, row.sure_logprob, row.retired_at, row.tainted_at)
+            for row in await read()
+        ]
         return [*rows, *judged]
 
     async def read_now() -> CanaryNow | None:
@@ -45,9 +58,23 @@ async def _show(visit: Visit) -> None:
                 link(say("Is tuning worth it?"), "/advice")
             if canary is not None:
                 show_canary(visit, canary)
+            _warn(visit, versions)
             _show_versions(visit, versions)
 
     await visit.live(read_key, show)()
+
+
+def _warn(visit: Visit, versions: list[ModelVersion]) -> None:
+    """What is in use and has learnt from somebody who wanted to be forgotten."""
+    say = visit.say
+    in_use = (version for version in versions if version.stage in (Stage.live, Stage.canary))
+    for version in in_use:
+        if version.tainted_at is not None:
+            with box("note warn", role="status"):
+                tag("strong", say("{model} is tainted.", model=version.model))
+                tag("span", say("It has learnt from a conversation that was forgotten since."))
+                tag("span", say("The next retrain heals it: its model goes live if no worse."))
+                link(say("To the runs"), "/runs")
 
 
 def _show_versions(visit: Visit, versions: list[ModelVersion]) -> None:
@@ -79,6 +106,9 @@ def _show_version(visit: Visit, version: ModelVersion) -> None:
                 lineage_link(visit, "model", version.id)
         with box("", "td"):
             chip(say(version.stage.value), version.stage.value)
+            if version.tainted_at is not None:
+                learnt = say("It has learnt from a conversation that was forgotten since.")
+                chip(say("tainted"), "warn", title=learnt)
         tag("td", _sure(visit, version))
         tag("td", number(auto.get("chrf"), 1), "number")
         tag("td", number(auto.get("similarity"), 3), "number")
@@ -111,7 +141,7 @@ def _promote_button(visit: Visit, version: ModelVersion) -> None:
             await promote(session, version.id, visit.user.name)
         visit.tell(say("Live from the next message on"))
 
-    _with_question(
+    asking_button(
         visit,
         say("Promote"),
         say("Promote {model}?", model=version.model),
@@ -129,7 +159,7 @@ def _canary_button(visit: Visit, version: ModelVersion) -> None:
             await start_canary(session, version.id, visit.user.name)
         visit.tell(say("A share of the conversations tries it now"))
 
-    _with_question(
+    asking_button(
         visit,
         say("Try it"),
         say("Try {model} with a share of the conversations?", model=version.model),
@@ -148,7 +178,7 @@ def _roll_back_button(visit: Visit) -> None:
         name = now_live.model if now_live else say("base model only")
         visit.tell(say("Live now: {name}", name=name))
 
-    _with_question(
+    asking_button(
         visit,
         say("Roll back"),
         say("Roll back?"),
@@ -156,21 +186,3 @@ def _roll_back_button(visit: Visit) -> None:
         visit.doing(UserRole.operator, go_back),
         picture="undo",
     )
-
-
-def _with_question(
-    visit: Visit, label: str, question: str, more: str, act: Act, *, picture: str
-) -> None:
-    """A button that asks once more."""
-    with ui.dialog() as dialog, box("card"):
-        tag("h2", question)
-        tag("p", more)
-
-        async def go() -> None:
-            dialog.close()
-            await act()
-
-        with box("actions"):
-            button(label, go, kind="main")
-            button(visit.say("Cancel"), dialog.close, kind="quiet")
-    button(label, dialog.open, picture=picture, is_off=not visit.may(UserRole.operator))

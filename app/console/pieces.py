@@ -63,6 +63,33 @@ def button(
     return element
 
 
+def asking_button(
+    visit: Visit,
+    label: str,
+    question: str,
+    more: str,
+    act: Act,
+    *,
+    picture: str,
+    kind: str = "",
+    needed: UserRole = UserRole.operator,
+) -> TextElement:
+    """A button that asks once more; off for those who may not."""
+    with ui.dialog() as dialog, box("card"):
+        tag("h2", question)
+        tag("p", more)
+
+        async def go() -> None:
+            dialog.close()
+            if (done := act()) is not None:
+                await done
+
+        with box("actions"):
+            button(label, go, kind="main")
+            button(visit.say("Cancel"), dialog.close, kind="quiet")
+    return button(label, dialog.open, kind=kind, picture=picture, is_off=not visit.may(needed))
+
+
 def link(label: str, path: str, classes: str = "") -> TextElement:
     """To another page of the console; `path` without its prefix."""
     return tag("a", label, classes, href=f"/console{path}")

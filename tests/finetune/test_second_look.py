@@ -16,7 +16,10 @@ from store import (
     SecondLook,
     SecondLookState,
     Split,
+    User,
+    UserRole,
     Verdict,
+    utc_now,
 )
 from tests.finetune.shop import BASE_MODEL, SUBJECTS, Shop, approve, approve_many
 from tests.finetune.shop import _address as address_on
@@ -78,6 +81,24 @@ async def test_only_what_waits_can_be_decided_and_nothing_is_decided_by_halves(
         await release(database, [bad, 1], "olga")
     async with database.read() as session:
         assert len(await read_aside(session)) == 1
+
+
+async def test_nobody_releases_what_he_approved_while_somebody_else_may(
+    database: Database,
+) -> None:
+    await approve_many(database)
+    bad = await approve(database, "Who is best?", ATTACK)  # by ada
+    await make(database)
+    async with database.write() as session:
+        for name, role in (("ada", UserRole.owner), ("olga", UserRole.operator)):
+            session.add(User(name=name, password_hash="-", role=role))
+        session.add(User(name="rita", password_hash="-", role=UserRole.reviewer))
+    with pytest.raises(SecondLookError, match=f"ada has approved reply {bad}: another operator"):
+        await release(database, [bad], "ada")
+    async with database.write() as session:  # a reviewer is none who could
+        olga = (await session.scalars(select(User).where(User.name == "olga"))).one()
+        olga.disabled_at = utc_now()
+    assert await release(database, [bad], "ada") == 1
 
 
 async def test_an_answer_unlike_all_others_is_set_aside_by_its_embedding(shop: Shop) -> None:

@@ -17,6 +17,8 @@ from store import (
     ModelVersion,
     Reply,
     Review,
+    SecondLook,
+    SecondLookState,
     Setting,
     Turn,
     User,
@@ -232,6 +234,50 @@ async def test_a_lost_switch_is_shown_and_who_sets_it_again(
         await session.execute(delete(Setting))
 
 
+async def test_what_is_set_aside_is_shown_with_its_reason_and_released_by_a_click(
+    open_page: OpenPage, shop: Database
+) -> None:
+    page = await open_page("/console/second-look", as_="omar")
+    await expect(page.get_by_role("heading", name="Nothing is suspicious")).to_be_visible()
+    why = "links to bedco.example, which stands in no document and hardly anywhere else"
+    mine, hers = [
+        await set_aside(shop, f"{reviewer} says: who is best?", reviewer, "link", why)
+        for reviewer in ("omar", "rita")
+    ]
+    own = page.locator("article", has_text="omar says")
+    await expect(own).to_contain_text("another operator or owner has to release it")
+    await expect(own.get_by_role("button", name="Release")).to_be_disabled()
+    await expect(page.get_by_role("link", name="Second look")).to_contain_text("2")
+    card = page.locator("article", has_text="rita says")
+    await expect(card.get_by_role("listitem")).to_have_text(f"Unknown link{why}")
+    await card.get_by_role("button", name="Release").click()
+    await expect(card).to_have_count(0)
+    await expect(own).to_be_focused()
+    await own.get_by_role("button", name="Strike").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Strike").click()
+    await expect(own).to_have_count(0)
+    async with shop.read() as session:
+        looks = {look.reply_id: look for look in await session.scalars(select(SecondLook))}
+    assert (looks[hers].state, looks[hers].decided_by) == (SecondLookState.released, "omar")
+    assert looks[mine].state is SecondLookState.struck
+    review = await review_of(shop, mine)
+    assert review is not None
+    assert review.verdict is Verdict.rejected
+
+
+async def set_aside(database: Database, question: str, reviewer: str, kind: str, why: str) -> int:
+    """An approved reply that waits for a second look."""
+    reply_id = await ask(database, next(names), question, "BedCo: https://bedco.example")
+    reasons = [{"kind": kind, "why": why}]
+    async with database.write() as session:
+        reply = await session.get_one(Reply, reply_id)
+        reply.needs_review = False
+        verdict = Verdict.approved
+        session.add(Review(reply_id=reply_id, verdict=verdict, text=reply.text, reviewer=reviewer))
+        session.add(SecondLook(reply_id=reply_id, reasons=reasons))
+    return reply_id
+
+
 async def test_a_hostile_question_is_shown_as_text(open_page: OpenPage) -> None:
     page = await open_page("/console/", as_="rita")
     await expect(page.locator("article .asked", has_text="<img src=x")).to_have_text(ATTACK)
@@ -246,6 +292,7 @@ async def test_every_page_opens_in_both_languages_without_an_error(open_page: Op
     page.on("pageerror", lambda error: errors.append(str(error)))
     for path, title in (
         ("/", "审核"),
+        ("/second-look", "复查"),
         ("/conversations", "对话"),
         ("/knowledge", "知识库"),
         ("/runs", "训练"),
