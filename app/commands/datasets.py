@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 from sqlalchemy import select
 
 from app.settings import Settings
@@ -128,9 +129,11 @@ async def _show(settings: Settings, version: int) -> None:
     if found.struck_at is not None:
         why = f"{found.struck_count}, last {when(found.struck_at)}: somebody was forgotten"
         shown.add_row("struck", why)
-    for name, value in {**found.report, **_flat(found.recipe)}.items():
-        shown.add_row(name.replace("_", " "), escape(_in_words(value)))
+    _add_rows(shown, found.report)
     screen.print(shown, highlight=False)
+    recipe = table("", "", title="Recipe")
+    _add_rows(recipe, _flat(found.recipe))
+    screen.print(recipe, highlight=False)
     if expiring := found.report.get("expiring"):
         screen.print(
             f"Facts that expire are trained ({_in_words(expiring)}): better looked up, in "
@@ -138,6 +141,11 @@ async def _show(settings: Settings, version: int) -> None:
             soft_wrap=True,
         )
     _show_lines("First lines", lines)
+
+
+def _add_rows(shown: Table, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        shown.add_row(name.replace("_", " "), escape(_in_words(value)))
 
 
 async def _diff(settings: Settings, before: int, after: int) -> None:

@@ -55,6 +55,8 @@ def test_versions_are_listed_and_one_is_shown_with_what_was_left_out_and_replace
     shown = nod("dataset", "show", "2").output
     assert "set aside for a second look 1" in shown
     assert "email 1" in shown
+    rows = [line.split(maxsplit=1) for line in shown.splitlines() if line.startswith("expiring")]
+    assert [value.split()[0] for _, value in rows] == ["price", "keep"]  # counts, then the recipe
     assert "NOD_TRAIN_EXPIRING=false" in shown
     assert "struck" not in shown
     missing = nod("dataset", "show", "9")
