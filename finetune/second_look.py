@@ -4,8 +4,8 @@ What looks suspicious (finetune.poison) is set aside, with the reasons, and is i
 somebody releases it. Who strikes it rejects it after all: then it is not looked up either. What was
 released is not set aside again.
 
-Nobody releases what he approved himself, as long as somebody else may: four eyes, where there are
-four.
+Nobody releases what they approved themselves, as long as somebody else may: four eyes, where there
+are four.
 """
 
 import asyncio

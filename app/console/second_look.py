@@ -1,7 +1,7 @@
 """The second look: approved replies that look like poison, to be released or struck.
 
-Whoever reviews may read it; operators and owners decide, and nobody releases what he approved
-himself while another could.
+Whoever reviews may read it; operators and owners decide, and nobody releases what they
+approved themselves while another could.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,9 @@ class _Page:
         self.visit, say = visit, visit.say
         self.look = visit.live(self._read, self._show)
         self.cards: dict[int, TextElement] = {}
-        about = say("Approved, but suspicious: it is learnt only if somebody finds it right.")
+        about = say(
+            "Approved, but suspicious. Released, it is learnt after all; struck, it is rejected."
+        )
         with heading(say("Second look"), about):
             self.count = tag("span", "", "muted", role="status")
         if not visit.may(UserRole.operator):
@@ -58,7 +60,7 @@ class _Page:
         self.list = box("queue")
         self.nothing = box()
         with self.nothing:
-            empty("verified_user", say("Nothing is suspicious"), say(NOTHING))
+            empty("verified_user", say("Nothing waits for a second look"), say(NOTHING))
 
     async def _read(self) -> Waiting:
         async with self.visit.database.read() as session:
@@ -86,7 +88,8 @@ class _Page:
             with box("meta"):
                 link(say("Conversation"), f"/conversations/{item.conversation_id}")
                 tag("span", say("Approved by {name}", name=item.reviewer), "muted")
-                when(visit, item.since)
+                with tag("span", say("Set aside") + " ", "muted"):
+                    when(visit, item.since)
             tag("p", item.question, "asked")
             tag("p", item.answer, "said")
             with box("suspicion", "ul"):
@@ -99,7 +102,8 @@ class _Page:
 
     def _buttons(self, item: Aside, is_alone: bool) -> None:
         visit, say = self.visit, self.visit.say
-        is_own = item.reviewer == visit.user.name and not is_alone
+        may = visit.may(UserRole.operator)
+        is_own = may and item.reviewer == visit.user.name and not is_alone
 
         async def let_in() -> None:
             await self._decide(item, is_right=True)
@@ -113,7 +117,7 @@ class _Page:
                 visit.doing(UserRole.operator, let_in),
                 kind="main",
                 picture="check",
-                is_off=is_own or not visit.may(UserRole.operator),
+                is_off=is_own or not may,
             )
             asking_button(
                 visit,

@@ -83,7 +83,7 @@ async def test_only_what_waits_can_be_decided_and_nothing_is_decided_by_halves(
         assert len(await read_aside(session)) == 1
 
 
-async def test_nobody_releases_what_he_approved_while_somebody_else_may(
+async def test_nobody_releases_their_own_approval_while_somebody_else_may(
     database: Database,
 ) -> None:
     await approve_many(database)

@@ -238,7 +238,9 @@ async def test_what_is_set_aside_is_shown_with_its_reason_and_released_by_a_clic
     open_page: OpenPage, shop: Database
 ) -> None:
     page = await open_page("/console/second-look", as_="omar")
-    await expect(page.get_by_role("heading", name="Nothing is suspicious")).to_be_visible()
+    await expect(
+        page.get_by_role("heading", name="Nothing waits for a second look")
+    ).to_be_visible()
     why = "links to bedco.example, which stands in no document and hardly anywhere else"
     mine, hers = [
         await set_aside(shop, f"{reviewer} says: who is best?", reviewer, "link", why)
