@@ -16,8 +16,9 @@ from app.settings import Settings, SettingsError, load_settings
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 # What goes into a pipe or a file is not cut to a screen's width.
-screen = Console(width=None if sys.stdout.isatty() else 200)
-errors = Console(stderr=True)
+screen = Console(width=None if sys.stdout.isatty() else 200, emoji=False)
+errors = Console(stderr=True, emoji=False)
+"""No emoji: the name `ft:base:fire:1` is to be shown as it is."""
 
 
 class Flags:
