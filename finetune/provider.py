@@ -54,6 +54,8 @@ class Provider:
             training_file=run.training_file_id,
             validation_file=run.validation_file_id,
             method=method,
+            # The same dataset and recipe give the same model, so that a run can be repeated.
+            seed=int(dataset.sha256[:7], 16),
             suffix=f"nod-v{dataset.version}",
             metadata={"nod_run": run_key(run)},
         )

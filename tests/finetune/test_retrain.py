@@ -140,6 +140,16 @@ async def test_a_second_run_on_the_same_model_is_refused_for_no_gain(shop: Shop)
     assert sorted(stages) == [Stage.candidate, Stage.live]
 
 
+async def test_two_runs_on_the_same_dataset_train_with_the_same_seed(shop: Shop) -> None:
+    seeds = set()
+    for _ in range(2):
+        await request(shop.database)
+        run = await shop.run_to_the_end()
+        for job_id in await provider_jobs(shop, run):
+            seeds.add((await shop.client.fine_tuning.jobs.retrieve(job_id)).seed)
+    assert seeds == {int((await only_dataset(shop.database)).sha256[:7], 16)}
+
+
 async def test_the_files_of_an_ended_run_are_deleted_at_the_provider(shop: Shop) -> None:
     await request(shop.database)
     run = await shop.run_to_the_end()
