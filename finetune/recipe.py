@@ -33,7 +33,7 @@ class Recipe:
     # Weights.
     weights: Literal["approved", "last"] = "approved"
     """Which replies a line of a conversation trains: every approved one, or its last alone."""
-    context: Literal["none", "first", "all"] = "none"
+    context: Literal["none", "first", "all"] = "first"
     """Which examples carry retrieved facts as in retrieval: none, the customers' own questions,
     or the other phrasings too. The tuned model answers both with facts and without."""
     budget: Budget = DEFAULT_BUDGET

@@ -26,7 +26,7 @@ async def retrain(nod: Nod, report: Report, epochs: int, rate: float, *, who: st
     """`rate` is a multiple of the learning rate that the trainer would choose."""
     settings = nod.settings
     options = RetrainOptions(
-        recipe=Recipe(holdout_share=settings.holdout_share, context="first", budget=nod.answerer.options.budget),
+        recipe=Recipe(holdout_share=settings.holdout_share, budget=nod.answerer.options.budget),
         trial=TrialOptions(gate=make_gate(settings), items=EVALUATION_ITEMS),
         concurrency=CONCURRENCY,
         poll_s=1.0,
