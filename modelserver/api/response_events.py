@@ -1,5 +1,6 @@
 """A response while it grows: each chunk of the chat completion becomes the events it stands for."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -134,7 +135,7 @@ class _Response:
         }
 
 
-class _Item:
+class _Item(ABC):
     """One piece of the output; `number` tells calls apart."""
 
     def __init__(self, number: int) -> None:
@@ -146,14 +147,14 @@ class _Item:
     def begin(self) -> list[tuple[str, Event]]:
         return []
 
-    def grow(self, text: str, logprobs: list[Any]) -> tuple[str, Event]:
-        raise NotImplementedError
+    @abstractmethod
+    def grow(self, text: str, logprobs: list[Any]) -> tuple[str, Event]: ...
 
-    def end(self) -> list[tuple[str, Event]]:
-        raise NotImplementedError
+    @abstractmethod
+    def end(self) -> list[tuple[str, Event]]: ...
 
-    def show(self, status: str) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def show(self, status: str) -> dict[str, Any]: ...
 
 
 class _Text(_Item):
