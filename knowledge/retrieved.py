@@ -32,7 +32,8 @@ class Retrieved:
         kept = (
             "chunk_id", "document_id", "kind", "title", "source", "score", "similarity", "reply_id",
         )  # fmt: skip
-        return {key: value for key, value in asdict(self).items() if key in kept}
+        record = {key: value for key, value in asdict(self).items() if key in kept}
+        return record | {"title": _without_echo(self.title)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +51,9 @@ class ApprovedMatch:
         """What a reply records of it."""
         kept = {"chunk_id": self.chunk_id, "title": self.question, "source": "approved replies"}
         return {**kept, "reply_id": self.reply_id, "score": 1.0, "similarity": self.similarity}
+
+
+def _without_echo(title: str) -> str:
+    """A document's first heading is often its title over again: `Delivery > Delivery > Parcels`."""
+    parts = title.split(" > ")
+    return " > ".join(parts[1:] if parts[:1] == parts[1:2] else parts)
