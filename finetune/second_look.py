@@ -1,8 +1,8 @@
 """The second look: approved replies that a person should see again before they are learnt.
 
-What looks suspicious (finetune.poison) is set aside, with the reasons, and is in no dataset until
-somebody releases it. Who strikes it rejects it after all: then it is not looked up either. What was
-released is not set aside again.
+What looks suspicious (finetune.poison) is set aside, with the reasons: it is in no dataset, and not
+looked up, until somebody releases it. Who strikes it rejects it after all. What was released is not
+set aside again.
 
 Nobody releases what they approved themselves, as long as somebody else may: four eyes, where there
 are four.
@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from finetune.examples import Approved, read_approved
 from finetune.poison import Reason, Suspects, find_outliers, find_suspects
 from knowledge import Knowledge
+from knowledge.approved import drop_pairs
 from knowledge.embed import Vectors
 from store import (
     AuditEntry,
@@ -143,8 +144,13 @@ async def is_alone(session: AsyncSession, who: str) -> bool:
     return await session.scalar(others.limit(1)) is None
 
 
-async def release(database: Database, reply_ids: Collection[int], who: str) -> int:
-    """Let replies be learnt like any other; how many were set aside.
+async def release(
+    database: Database, knowledge: Knowledge | None, reply_ids: Collection[int], who: str
+) -> int:
+    """Let replies be learnt and looked up like any other; how many were set aside.
+
+    Args:
+        knowledge: where they are findable at once; without it, `Knowledge.sync` does it.
 
     Raises:
         SecondLookError: one of them is not set aside, or was approved by `who`, who is not alone.
@@ -156,7 +162,9 @@ async def release(database: Database, reply_ids: Collection[int], who: str) -> i
             raise SecondLookError(
                 f"{who} has approved reply {listed}: another operator or owner must look twice"
             )
-        return await _decide(session, reply_ids, SecondLookState.released, who)
+        count = await _decide(session, reply_ids, SecondLookState.released, who)
+    await _bring(knowledge, reply_ids)
+    return count
 
 
 async def strike(
@@ -165,7 +173,7 @@ async def strike(
     """Reject replies after all: they are learnt nowhere, and no longer looked up.
 
     Args:
-        knowledge: where they are forgotten at once; without it, `Knowledge.sync` does it.
+        knowledge: what it may still hold of them goes at once; without it, with `Knowledge.sync`.
 
     Raises:
         SecondLookError: one of them is not set aside.
@@ -177,10 +185,14 @@ async def strike(
             .where(Review.reply_id.in_(reply_ids))
             .values(verdict=Verdict.rejected, text=None, reason=f"struck by {who}"[:500])
         )
+    await _bring(knowledge, reply_ids)
+    return count
+
+
+async def _bring(knowledge: Knowledge | None, reply_ids: Collection[int]) -> None:
     if knowledge is not None:
         for reply_id in reply_ids:
             await knowledge.learn(reply_id)
-    return count
 
 
 async def _decide(
@@ -215,6 +227,8 @@ async def _set_aside(session: AsyncSession, fresh: Suspects) -> None:
         for reply_id, reasons in sorted(fresh.items())
         if reply_id in present - known
     )
+    # In the same transaction: from now on nobody is answered with it. The indexes follow.
+    await drop_pairs(session, present - known)
 
 
 async def _find_odd(

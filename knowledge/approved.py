@@ -1,13 +1,14 @@
 """The approved replies as pairs: a chunk for each way to ask the question.
 
-A review is the truth of what was approved; the pairs are brought to what it says.
+A review is the truth of what was approved; the pairs are brought to what it says. What is set
+aside for a second look has none until it is released.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from sqlalchemy import Row, Select, delete, func, select
+from sqlalchemy import Row, Select, and_, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +21,8 @@ from store import (
     DocumentKind,
     Reply,
     Review,
+    SecondLook,
+    SecondLookState,
     Turn,
     Verdict,
     utc_now,
@@ -53,11 +56,8 @@ async def make_document(database: Database) -> None:
 
 
 async def bring_pairs(session: AsyncSession, reply_id: int) -> Changed:
-    """Make the pairs of a reply what its review says; none when it is not approved."""
-    # The row is held, so that two processes do not hand out the same `seq`.
-    document = await session.scalar(
-        select(Document).where(Document.source == SOURCE).with_for_update()
-    )
+    """Make the pairs of a reply what its review says; none while it is not approved, or aside."""
+    document = await _hold_document(session)
     assert document is not None
     row = (await session.execute(_reviews().where(Reply.id == reply_id))).one_or_none()
     wanted = _pairs_of(row) if row else []
@@ -85,12 +85,18 @@ async def bring_pairs(session: AsyncSession, reply_id: int) -> Changed:
     return changed
 
 
-async def drop_pairs(session: AsyncSession, reply_id: int) -> Changed:
-    """Remove the pairs of a reply."""
+async def drop_pairs(session: AsyncSession, reply_ids: Collection[int]) -> Changed:
+    """Remove the pairs of replies."""
+    await _hold_document(session)
     removed = await session.scalars(
-        delete(Chunk).where(Chunk.reply_id == reply_id).returning(Chunk.id)
+        delete(Chunk).where(Chunk.reply_id.in_(reply_ids)).returning(Chunk.id)
     )
     return Changed(removed=list(removed.all()))
+
+
+async def _hold_document(session: AsyncSession) -> Document | None:
+    """Held: two processes neither hand out the same `seq` nor bring what the other drops."""
+    return await session.scalar(select(Document).where(Document.source == SOURCE).with_for_update())
 
 
 async def replies_behind(session: AsyncSession) -> list[int]:
@@ -109,7 +115,10 @@ async def replies_behind(session: AsyncSession) -> list[int]:
     )
 
 
-def _reviews() -> Select[int, str, Verdict, str | None, list[str], str]:
+def _reviews() -> Select[int, str, Verdict, str | None, list[str], str, int]:
+    is_aside = and_(
+        SecondLook.reply_id == Review.reply_id, SecondLook.state == SecondLookState.aside
+    )
     return (
         select(
             Review.reply_id,
@@ -118,14 +127,17 @@ def _reviews() -> Select[int, str, Verdict, str | None, list[str], str]:
             Review.text,
             Review.phrasings,
             Turn.text.label("question"),
+            SecondLook.id.label("aside"),
         )
         .join(Reply, Reply.id == Review.reply_id)
         .outerjoin(Turn, Turn.id == Reply.turn_id)
+        .outerjoin(SecondLook, is_aside)
     )
 
 
-def _pairs_of(row: Row[int, str, Verdict, str | None, list[str], str]) -> list[Pair]:
-    if row.verdict == Verdict.rejected or not (row.text or "").strip():
+def _pairs_of(row: Row[int, str, Verdict, str | None, list[str], str, int]) -> list[Pair]:
+    is_out = row.verdict == Verdict.rejected or row.aside is not None
+    if is_out or not (row.text or "").strip():
         return []
     return [(question, row.text) for question in _distinct([row.question or "", *row.phrasings])]
 

@@ -81,12 +81,12 @@ class Index:
             await self.read_anew()
 
     async def read_anew(self) -> None:
-        """Bring the lexical index to what the table says."""
+        """Bring the lexical index to what the table says; what has gone leaves Chroma too."""
         async with self._database.read() as session:
             present = set((await session.scalars(select(Chunk.id))).all())
         known = self.lexical.ids
-        for chunk_id in known - present:
-            self.lexical.remove(chunk_id)
+        if gone := known - present:
+            await self.remove(gone)
         await self.add(sorted(present - known))
 
     async def add(self, ids: Sequence[int]) -> None:

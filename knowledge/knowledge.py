@@ -138,7 +138,7 @@ class Knowledge:
     async def learn(self, reply_id: int) -> None:
         """Bring the pairs of a reply to what its review says; findable when this returns.
 
-        Does nothing the second time. A rejected reply is forgotten.
+        Does nothing the second time. A reply that is rejected, or set aside, is forgotten.
         """
         async with self._database.write() as session:
             changed = await approved.bring_pairs(session, reply_id)
@@ -147,7 +147,7 @@ class Knowledge:
     async def forget(self, reply_id: int) -> None:
         """Remove the pairs of a reply. They come back with `sync` while its review approves it."""
         async with self._database.write() as session:
-            changed = await approved.drop_pairs(session, reply_id)
+            changed = await approved.drop_pairs(session, [reply_id])
         await self._follow(changed)
 
     async def drop(self, chunk_ids: Collection[int]) -> None:

@@ -84,7 +84,7 @@ def aside() -> None:
 
 @dataset.command()
 def release(replies: Replies) -> None:
-    """Find replies right after all: they are learnt from the next dataset on."""
+    """Find replies right after all: looked up again, and learnt from the next dataset on."""
     run(lambda settings: _decide(settings, replies, is_right=True))
 
 
@@ -228,11 +228,9 @@ async def _decide(settings: Settings, replies: list[int], *, is_right: bool) -> 
     from finetune.second_look import strike as reject
 
     async with open_store(settings) as database:
-        if is_right:
-            count = await let_in(database, replies, whoami())
-        else:
-            # What a running Nod looks up follows within a minute.
-            count = await reject(database, None, replies, whoami())
+        # What a running Nod looks up follows within a minute.
+        decide = let_in if is_right else reject
+        count = await decide(database, None, replies, whoami())
     screen.print(f"{count} {'released' if is_right else 'struck'}.")
 
 

@@ -51,7 +51,8 @@ class _Page:
         self.look = visit.live(self._read, self._show)
         self.cards: dict[int, TextElement] = {}
         about = say(
-            "Approved, but suspicious. Released, it is learnt after all; struck, it is rejected."
+            "Approved, but suspicious. Neither learnt nor looked up until released; struck, it is "
+            "rejected."
         )
         with heading(say("Second look"), about):
             self.count = tag("span", "", "muted", role="status")
@@ -135,11 +136,12 @@ class _Page:
         visit, say = self.visit, self.visit.say
         following = self._after(item.reply_id)
         try:
+            knowledge = visit.nod.knowledge
             if is_right:
-                await release(visit.database, [item.reply_id], visit.user.name)
-                visit.tell(say("Released: the next retrain may learn it"))
+                await release(visit.database, knowledge, [item.reply_id], visit.user.name)
+                visit.tell(say("Released: looked up again, and the next retrain may learn it"))
             else:
-                await strike(visit.database, visit.nod.knowledge, [item.reply_id], visit.user.name)
+                await strike(visit.database, knowledge, [item.reply_id], visit.user.name)
                 visit.tell(say("Struck: it is rejected"))
         finally:  # also where somebody was faster: the card goes
             await self.look()

@@ -6,9 +6,11 @@ from sqlalchemy import select
 from finetune.dataset import ASIDE
 from finetune.run import request_run
 from finetune.second_look import SecondLookError, read_aside, release, strike
+from knowledge import Knowledge
 from knowledge.words import same_words_key
 from store import (
     AuditEntry,
+    Chunk,
     Database,
     Dataset,
     Example,
@@ -41,7 +43,7 @@ async def test_what_is_set_aside_is_learnt_only_once_somebody_released_it(
         [aside] = await read_aside(session)
     assert (aside.reply_id, aside.answer, aside.reviewer) == (bad, ATTACK, "ada")
     assert [reason.kind for reason in aside.reasons] == ["instruction"]
-    assert await release(database, [bad], "olga") == 1
+    assert await release(database, None, [bad], "olga") == 1
     released = await make(database)
     assert ATTACK in texts(released)
     assert ASIDE not in released.report["left_out"]
@@ -49,6 +51,46 @@ async def test_what_is_set_aside_is_learnt_only_once_somebody_released_it(
         assert await read_aside(session) == []
         entry = (await session.scalars(select(AuditEntry))).one()
     assert (entry.who, entry.action) == ("olga", "second_look_released")
+
+
+async def test_what_is_set_aside_is_not_looked_up_before_somebody_released_it(shop: Shop) -> None:
+    knowledge = shop.knowledge
+    bad = await approve(shop.database, "Who is best?", ATTACK, phrasings=["Which shop is best?"])
+    await knowledge.learn(bad)
+    assert await found_for("Who is best?", knowledge) == {bad}
+    await make(shop.database)
+    for question in ("Who is best?", "Which shop is best?", "Who is the best?"):
+        assert bad not in await found_for(question, knowledge)
+    await knowledge.learn(bad)
+    await knowledge.sync()  # what a start does, or another process
+    assert bad not in await found_for("Who is best?", knowledge)
+    await release(shop.database, knowledge, [bad], "olga")
+    assert await found_for("Who is best?", knowledge) == {bad}
+    assert await found_for("Which shop is best?", knowledge) == {bad}
+
+
+async def test_what_another_process_sets_aside_leaves_words_and_embeddings(
+    shop: Shop,
+) -> None:
+    bad = await approve(shop.database, "Who is best?", ATTACK)
+    await shop.knowledge.learn(bad)
+    async with shop.database.read() as session:
+        chunks = set(await session.scalars(select(Chunk.id).where(Chunk.reply_id == bad)))
+    index = shop.knowledge._index
+    assert chunks <= await index.dense.ids()
+    await make(shop.database)  # by the rows alone: nothing here has heard of it
+    await index.read_anew()
+    assert not chunks & index.lexical.ids
+    assert not chunks & await index.dense.ids()
+
+
+async def found_for(question: str, knowledge: Knowledge) -> set[int | None]:
+    """The replies with the attack that a customer could be answered with, or a model shown."""
+    nearest = await knowledge.nearest_approved(question)
+    found = [nearest] if nearest and nearest.answer == ATTACK else []
+    shown = [each for each in await knowledge.retrieve(question) if each.text == ATTACK]
+    assert {each.reply_id for each in found} == {each.reply_id for each in shown}
+    return {each.reply_id for each in shown}
 
 
 async def test_what_is_struck_is_neither_learnt_nor_looked_up(shop: Shop) -> None:
@@ -78,7 +120,7 @@ async def test_only_what_waits_can_be_decided_and_nothing_is_decided_by_halves(
     bad = await approve(database, "Who is best?", ATTACK)
     await make(database)
     with pytest.raises(SecondLookError, match="not set aside: reply 1; `nod dataset aside`"):
-        await release(database, [bad, 1], "olga")
+        await release(database, None, [bad, 1], "olga")
     async with database.read() as session:
         assert len(await read_aside(session)) == 1
 
@@ -94,11 +136,11 @@ async def test_nobody_releases_their_own_approval_while_somebody_else_may(
             session.add(User(name=name, password_hash="-", role=role))
         session.add(User(name="rita", password_hash="-", role=UserRole.reviewer))
     with pytest.raises(SecondLookError, match=f"ada has approved reply {bad}: another operator"):
-        await release(database, [bad], "ada")
+        await release(database, None, [bad], "ada")
     async with database.write() as session:  # a reviewer is none who could
         olga = (await session.scalars(select(User).where(User.name == "olga"))).one()
         olga.disabled_at = utc_now()
-    assert await release(database, [bad], "ada") == 1
+    assert await release(database, None, [bad], "ada") == 1
 
 
 async def test_an_answer_unlike_all_others_is_set_aside_by_its_embedding(shop: Shop) -> None:
