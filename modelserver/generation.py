@@ -11,6 +11,7 @@ from typing import Any
 from modelserver.catalog import Model
 from modelserver.engine import Chunk, Engine, Kind
 from modelserver.errors import ApiError, BusyError
+from modelserver.loading import Loads
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +19,15 @@ _END = object()
 
 
 class Generations:
-    """`slots` requests are answered at a time, `queue` more wait, the next is refused."""
+    """`slots` requests are answered at a time, `queue` more wait, the next is refused.
+
+    Who waits for a model to be loaded takes none of these places, but one of `queue` others.
+    """
 
     def __init__(self, engine: Engine, *, slots: int, queue: int) -> None:
         self._engine = engine
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="answer")
+        self._loads = Loads(engine, queue=queue)
         self._limit = slots + queue
         self._count = 0
 
@@ -31,8 +36,13 @@ class Generations:
     ) -> AsyncGenerator[Chunk]:
         """Chunks of each request, one after the other; a choice's index is its request's.
 
-        Leaving the loop early stops the engine. Raises BusyError, or what the engine raises.
+        Leaving the loop early stops the engine. Raises BusyError, LoadingError, or what the
+        engine raises.
         """
+        try:
+            await self._loads.wait_for(model)
+        except Exception as error:
+            raise _known(error) from error
         self._admit()
         loop = asyncio.get_running_loop()
         chunks: asyncio.Queue[Any] = asyncio.Queue()
@@ -78,6 +88,7 @@ class Generations:
         self._count -= 1
 
     def close(self) -> None:
+        self._loads.close()
         self._threads.shutdown(cancel_futures=True)
 
 

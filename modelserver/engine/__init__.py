@@ -29,6 +29,9 @@ class Engine(Protocol):
     def generate(self, kind: Kind, model: Model, request: dict[str, Any], emit: Emit) -> None:
         """Answers one request in the wire format, checked, with streaming on."""
 
+    def is_loaded(self, model: Model) -> bool:
+        """Whether it would answer without delay. Never waits: the event loop asks."""
+
     def load(self, models: Sequence[Model]) -> None:
         """Makes the models answer without delay. Raises when their files are no good."""
 

@@ -65,6 +65,9 @@ class LlamaEngine:
             else:
                 process.generate(kind, request, emit)
 
+    def is_loaded(self, model: Model) -> bool:
+        return self._hosts[model.base].has([model.adapter] if model.adapter else [])
+
     def load(self, models: Sequence[Model]) -> None:
         for base, host in self._hosts.items():
             mine = [model for model in models if model.base == base]
@@ -104,10 +107,13 @@ class _Host:
         finally:
             process.leave()
 
+    def has(self, adapters: Sequence[Path]) -> bool:
+        process = self._process
+        return process is not None and not process.has_ended and process.has(adapters)
+
     def _enter(self, adapters: Sequence[Path]) -> "_Process | None":
         with self._state:
-            process = self._process
-            if process is None or process.has_ended or not process.has(adapters):
+            if (process := self._process) is None or not self.has(adapters):
                 return None
             process.enter()
             return process

@@ -54,6 +54,9 @@ class StubEngine:
         usage = _count(request, len(tokens))
         emit(head | {"choices": [shape("", None, finish_reason)], "usage": usage})
 
+    def is_loaded(self, model: Model) -> bool:  # noqa: ARG002 (the protocol's)
+        return True
+
     def load(self, models: Sequence[Model]) -> None:
         for model in models:
             if model.adapter is not None:
