@@ -46,6 +46,7 @@ log = structlog.get_logger(__name__)
 _BY_VERDICT = {Verdict.approved: 1.0, Verdict.edited: 0.5, Verdict.rejected: 0.0}
 _BY_A_MODEL = (Way.tuned, Way.retrieval, Way.base)
 """An approved reply is the same for both groups, and says nothing of either model."""
+TAINTED = "something that it learnt was forgotten meanwhile: the next retrain makes one without it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,8 @@ class Canary:
             if version is None or version.canary_from is None:
                 return False
             standing = await read_standing(session, version)
+        if version.tainted_at is not None:
+            return await self._end(version, Stage.candidate, TAINTED, None)
         looks = int(version.canary.get("looks", 0))
         if self._is_over(version.canary_from):
             reason = f"not decided within {self._options.most_days} days: a person may promote it"

@@ -1,6 +1,10 @@
-"""Promote: one model version is live at a time, and the last one can be had back."""
+"""Promote: one model version is live at a time, and the last one can be had back.
+
+What has learnt what was forgotten since reaches customers only where a person says so, knowing it.
+"""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,20 +16,35 @@ class PromoteError(ValueError):
     """This model version cannot go live, or nothing can be rolled back."""
 
 
-async def promote(session: AsyncSession, version_id: int, who: str) -> ModelVersion:
+class TaintedError(PromoteError):
+    """It was trained on what was forgotten since: a person has to want it all the same."""
+
+    def __init__(self, version: ModelVersion) -> None:
+        super().__init__(
+            f"{why_tainted(version)}: `nod retrain` makes one without it; --yes, or the console, "
+            f"takes this one all the same"
+        )
+
+
+async def promote(
+    session: AsyncSession, version_id: int, who: str, *, even_tainted: bool = False
+) -> ModelVersion:
     """Make a version live and retire the one before it, in the caller's transaction.
 
     Promoting the live version again changes nothing.
 
+    Args:
+        even_tainted: a person knows that it is, and wants it.
+
     Raises:
+        TaintedError: it is tainted, and nobody said so.
         PromoteError: there is no such version.
     """
-    version = await session.get(ModelVersion, version_id)
-    if version is None:
-        raise PromoteError(f"there is no model version {version_id}; `nod models` lists them")
+    version = await get_version(session, version_id)
     live = await live_version(session)
     if live is version:
         return version
+    _refuse_tainted(version, even_tainted)
     now = utc_now()
     await _close_run(session, version, RunState.promoted, f"promoted by {who}")
     await _retire(session, live, now)
@@ -35,28 +54,26 @@ async def promote(session: AsyncSession, version_id: int, who: str) -> ModelVers
     return version
 
 
-async def roll_back(session: AsyncSession, who: str) -> ModelVersion | None:
+async def roll_back(
+    session: AsyncSession, who: str, *, even_tainted: bool = False
+) -> ModelVersion | None:
     """Retire the live version and bring back the one that was live before it.
 
     Returns the version that is live now; none means that the base model answers again. Rolling
     back twice goes back two versions, never forward again.
 
+    Args:
+        even_tainted: a person knows that the one before is, and wants it.
+
     Raises:
+        TaintedError: the one before is tainted, and nobody said so.
         PromoteError: no version is live.
     """
     live = await live_version(session)
     if live is None:
         raise PromoteError("no tuned model is live, so there is nothing to roll back")
-    before = await session.scalar(
-        select(ModelVersion)
-        .where(
-            ModelVersion.stage == Stage.retired,
-            ModelVersion.promoted_at.is_not(None),  # others were never live
-            ModelVersion.retired_at <= live.promoted_at,
-        )
-        .order_by(ModelVersion.retired_at.desc(), ModelVersion.id.desc())
-        .limit(1)
-    )
+    before = await version_before(session, live)
+    _refuse_tainted(before, even_tainted)
     await _retire(session, live, utc_now())
     if before is not None:
         # Its `promoted_at` stays, so that the next roll back goes further back, not forward again.
@@ -66,20 +83,35 @@ async def roll_back(session: AsyncSession, who: str) -> ModelVersion | None:
     return before
 
 
+async def version_before(session: AsyncSession, live: ModelVersion) -> ModelVersion | None:
+    """What a roll back brings live again; none is the base model."""
+    return await session.scalar(
+        select(ModelVersion)
+        .where(
+            ModelVersion.stage == Stage.retired,
+            ModelVersion.promoted_at.is_not(None),  # others were never live
+            ModelVersion.retired_at <= live.promoted_at,
+        )
+        .order_by(ModelVersion.retired_at.desc(), ModelVersion.id.desc())
+        .limit(1)
+    )
+
+
 async def start_canary(session: AsyncSession, version_id: int, who: str) -> ModelVersion:
     """Give a version to the canary's share of the conversations; one before it makes way.
 
     Raises:
-        PromoteError: there is no such version, or it is live.
+        PromoteError: there is no such version, it is live, or it is tainted: a canary that does
+            well goes live by itself.
     """
-    version = await session.get(ModelVersion, version_id)
-    if version is None:
-        raise PromoteError(f"there is no model version {version_id}; `nod models` lists them")
+    version = await get_version(session, version_id)
     if version.stage is Stage.live:
         raise PromoteError(f"model version {version_id} is live: everybody gets it already")
     before = await canary_version(session)
     if before is version:
         return version
+    if version.tainted_at is not None:
+        raise PromoteError(f"{why_tainted(version)}: `nod retrain` makes one without it")
     if before is not None:
         await end_canary(session, before, Stage.retired, f"made way for version {version_id}")
     version.stage, version.canary_from, version.canary = Stage.canary, utc_now(), {}
@@ -99,6 +131,31 @@ async def end_canary(
     version.canary = {**version.canary, "reason": reason}
     _log(session, "canary", "end_canary", version, None)
     await session.flush()
+
+
+async def get_version(session: AsyncSession, version_id: int) -> ModelVersion:
+    """The version of that id.
+
+    Raises:
+        PromoteError: there is none.
+    """
+    version = await session.get(ModelVersion, version_id)
+    if version is None:
+        raise PromoteError(f"there is no model version {version_id}; `nod models` lists them")
+    return version
+
+
+def why_tainted(version: ModelVersion) -> str:
+    """What a person should know before customers get it."""
+    return (
+        f"model version {version.id} ({version.model}) was trained on a conversation that was "
+        f"forgotten on {version.tainted_at:%Y-%m-%d}, and may repeat what was said in it"
+    )
+
+
+def _refuse_tainted(version: ModelVersion | None, even_tainted: bool) -> None:
+    if version is not None and version.tainted_at is not None and not even_tainted:
+        raise TaintedError(version)
 
 
 async def canary_version(session: AsyncSession) -> ModelVersion | None:
@@ -159,5 +216,7 @@ def _log(
     before: ModelVersion | None,
     after: ModelVersion | None,
 ) -> None:
-    detail = {"from": before and before.model, "to": after and after.model}
+    detail: dict[str, Any] = {"from": before and before.model, "to": after and after.model}
+    if after is not None and after.tainted_at is not None:
+        detail["tainted"] = True
     session.add(AuditEntry(who=who, action=action, detail=detail))

@@ -3,11 +3,14 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from sqlalchemy import select
 
 from app.settings import Settings
 from app.terminal import run, screen, table, when, whoami
 from store import ModelVersion, Stage
+
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask where the version is tainted.")]
 
 models = typer.Typer(help="The tuned models: promote one, or roll back.")
 
@@ -30,15 +33,22 @@ def list_() -> None:
 @models.command()
 def promote(
     version: Annotated[int, typer.Argument(metavar="VERSION", help="From `nod models list`.")],
+    yes: Sure = False,
 ) -> None:
-    """Make a model version live: the next message is answered by it."""
-    run(lambda settings: _promote(settings, version))
+    """Make a model version live: the next message is answered by it.
+
+    Asks first where it was trained on a conversation that was forgotten since.
+    """
+    run(lambda settings: _promote(settings, version, yes))
 
 
 @models.command()
-def rollback() -> None:
-    """Bring back what was live before; the next message follows."""
-    run(_roll_back)
+def rollback(yes: Sure = False) -> None:
+    """Bring back what was live before; the next message follows.
+
+    Asks first where that was trained on a conversation that was forgotten since.
+    """
+    run(lambda settings: _roll_back(settings, yes))
 
 
 async def _list(settings: Settings) -> None:
@@ -68,22 +78,45 @@ async def _list(settings: Settings) -> None:
         )
 
 
-async def _promote(settings: Settings, version_id: int) -> None:
+async def _promote(settings: Settings, version_id: int, is_sure: bool) -> None:
     from app.nod import open_store
+    from finetune.promote import get_version
     from finetune.promote import promote as make_live
 
-    async with open_store(settings) as database, database.write() as session:
-        version = await make_live(session, version_id, whoami())
+    async with open_store(settings) as database:
+        async with database.read() as session:
+            wanted = await get_version(session, version_id)
+        may = _ask_if_tainted(wanted, is_sure)
+        async with database.write() as session:
+            version = await make_live(session, version_id, whoami(), even_tainted=may)
     screen.print(f"Live: {version.model}", highlight=False)
 
 
-async def _roll_back(settings: Settings) -> None:
+async def _roll_back(settings: Settings, is_sure: bool) -> None:
     from app.nod import open_store
-    from finetune.promote import roll_back
+    from finetune.promote import live_version, roll_back, version_before
 
-    async with open_store(settings) as database, database.write() as session:
-        version = await roll_back(session, whoami())
+    async with open_store(settings) as database:
+        async with database.read() as session:
+            live = await live_version(session)
+            before = await version_before(session, live) if live else None
+        may = _ask_if_tainted(before, is_sure)
+        async with database.write() as session:
+            version = await roll_back(session, whoami(), even_tainted=may)
     screen.print(f"Live: {version.model if version else settings.base_model}", highlight=False)
+
+
+def _ask_if_tainted(version: ModelVersion | None, is_sure: bool) -> bool:
+    """Whether a tainted version was wanted knowingly; asks outside any transaction."""
+    from finetune.promote import why_tainted
+
+    if version is None or version.tainted_at is None or version.stage is Stage.live:
+        return False
+    why = escape(why_tainted(version))
+    screen.print(f"[red]Tainted:[/] {why}.", soft_wrap=True, highlight=False)
+    if not is_sure and not typer.confirm("Let it answer customers all the same?"):
+        raise typer.Exit(1)
+    return True
 
 
 def add_to(app: typer.Typer) -> None:

@@ -18,7 +18,7 @@ from app.console.pieces import (
     when,
 )
 from app.console.visit import Desk, Visit
-from finetune.promote import promote, roll_back, start_canary
+from finetune.promote import live_version, promote, roll_back, start_canary, version_before
 from store import ModelVersion, Stage, UserRole
 
 
@@ -48,13 +48,18 @@ async def _show(visit: Visit) -> None:
         async with visit.database.read() as session:
             return await read_canary(session)
 
+    async def read_before() -> ModelVersion | None:
+        async with visit.database.read() as session:
+            live = await live_version(session)
+            return await version_before(session, live) if live else None
+
     async def show(_key: object) -> None:
         page.clear()
         versions, canary = await read(), await read_now()
         with page:
             with heading(say("Models"), say("A promotion counts from the next message on.")):
                 if any(version.stage is Stage.live for version in versions):
-                    _roll_back_button(visit)
+                    _roll_back_button(visit, await read_before())
                 link(say("Is tuning worth it?"), "/advice")
             if canary is not None:
                 show_canary(visit, canary)
@@ -117,7 +122,7 @@ def _show_version(visit: Visit, version: ModelVersion) -> None:
         with box("", "td"), box("actions"):
             if version.stage is not Stage.live:
                 _promote_button(visit, version)
-            if version.stage in (Stage.candidate, Stage.retired):
+            if version.stage in (Stage.candidate, Stage.retired) and version.tainted_at is None:
                 _canary_button(visit, version)
 
 
@@ -134,20 +139,34 @@ def _sure(visit: Visit, version: ModelVersion) -> str:
 
 
 def _promote_button(visit: Visit, version: ModelVersion) -> None:
-    say = visit.say
+    say, is_tainted = visit.say, version.tainted_at is not None
 
     async def go_live() -> None:
         async with visit.database.write() as session:
-            await promote(session, version.id, visit.user.name)
+            await promote(session, version.id, visit.user.name, even_tainted=is_tainted)
         visit.tell(say("Live from the next message on"))
 
+    more = say("It answers customers from the next message on; the present one is retired.")
     asking_button(
         visit,
         say("Promote"),
         say("Promote {model}?", model=version.model),
-        say("It answers customers from the next message on; the present one is retired."),
+        more,
         visit.doing(UserRole.operator, go_live),
         picture="rocket_launch",
+        warning=_warning(visit, version),
+    )
+
+
+def _warning(visit: Visit, version: ModelVersion | None) -> str:
+    """What somebody has to agree to who gives a tainted version to the customers."""
+    if version is None or version.tainted_at is None:
+        return ""
+    return visit.say(
+        "{model} is tainted: it was trained on a conversation that was forgotten on {day}, and may "
+        "repeat what was said in it. A retrain makes a model without it.",
+        model=version.model,
+        day=f"{version.tainted_at:%Y-%m-%d}",
     )
 
 
@@ -169,12 +188,13 @@ def _canary_button(visit: Visit, version: ModelVersion) -> None:
     )
 
 
-def _roll_back_button(visit: Visit) -> None:
+def _roll_back_button(visit: Visit, before: ModelVersion | None) -> None:
     say = visit.say
+    is_tainted = before is not None and before.tainted_at is not None
 
     async def go_back() -> None:
         async with visit.database.write() as session:
-            now_live = await roll_back(session, visit.user.name)
+            now_live = await roll_back(session, visit.user.name, even_tainted=is_tainted)
         name = now_live.model if now_live else say("base model only")
         visit.tell(say("Live now: {name}", name=name))
 
@@ -185,4 +205,5 @@ def _roll_back_button(visit: Visit) -> None:
         say("The version that was live before answers again; without one, the base model."),
         visit.doing(UserRole.operator, go_back),
         picture="undo",
+        warning=_warning(visit, before),
     )

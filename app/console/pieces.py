@@ -73,11 +73,18 @@ def asking_button(
     picture: str,
     kind: str = "",
     needed: UserRole = UserRole.operator,
+    warning: str = "",
 ) -> TextElement:
-    """A button that asks once more; off for those who may not."""
+    """A button that asks once more; off for those who may not.
+
+    Args:
+        warning: what speaks against it, and has to be agreed to.
+    """
     with ui.dialog() as dialog, box("card"):
         tag("h2", question)
         tag("p", more)
+        if warning:
+            tag("p", warning, "note warn", role="alert")
 
         async def go() -> None:
             dialog.close()
@@ -85,7 +92,10 @@ def asking_button(
                 await done
 
         with box("actions"):
-            button(label, go, kind="main")
+            if warning:
+                button(visit.say("Yes, all the same"), go, kind="danger")
+            else:
+                button(label, go, kind="main")
             button(visit.say("Cancel"), dialog.close, kind="quiet")
     return button(label, dialog.open, kind=kind, picture=picture, is_off=not visit.may(needed))
 

@@ -143,3 +143,35 @@ def test_a_forgotten_conversation_is_struck_from_every_dataset_and_taints_its_mo
     assert "1, last" in nod("dataset", "show", "2").output
     assert "candidate, tainted" in nod("models", "list").output
     assert nod("forget", IN_TRAIN, "--yes").exit_code == 1
+
+
+def test_a_tainted_version_is_promoted_and_rolled_back_to_only_by_who_confirms(shop: Path) -> None:
+    assert nod("models", "promote", "1").output == "Live: nod-v2\n", "not tainted: not asked"
+    assert nod("models", "rollback").exit_code == 0
+    assert nod("forget", IN_TRAIN, "--yes").exit_code == 0
+    refused = nod("models", "promote", "1", stdin="n\n")
+    assert refused.exit_code == 1
+    assert "(nod-v2) was trained on a conversation that was forgotten on 20" in refused.output
+    assert nod("models", "promote", "1", stdin="").exit_code == 1, "nobody there to ask"
+    live = "select model from model_version where stage = 'live'"
+    assert query(shop, live) == []
+    assert nod("models", "promote", "1", stdin="y\n").exit_code == 0
+    assert query(shop, live) == [("nod-v2",)]
+
+    asyncio.run(_add_version(shop, "nod-v3"))
+    assert nod("models", "promote", "2").exit_code == 0
+    assert nod("models", "rollback", stdin="n\n").exit_code == 1
+    assert query(shop, live) == [("nod-v3",)]
+    said = nod("models", "rollback", "--yes").output
+    assert "Tainted:" in said
+    assert said.endswith("Live: nod-v2\n")
+    unknown = nod("models", "promote", "9")
+    assert unknown.exit_code == 1
+    assert "no model version 9" in unknown.output
+
+
+async def _add_version(home: Path, model: str) -> None:
+    database = Database(f"sqlite+aiosqlite:///{home / 'nod.db'}")
+    async with database.write() as session:
+        session.add(ModelVersion(model=model, base_model="base"))
+    await database.close()

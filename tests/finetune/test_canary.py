@@ -126,6 +126,19 @@ async def test_a_canary_that_is_proven_goes_live(database: Database, canary: Can
         assert (await session.scalars(select(Run.state))).one() is RunState.promoted
 
 
+async def test_a_canary_that_learnt_what_is_forgotten_meanwhile_ends_and_never_goes_live(
+    database: Database, canary: Canary
+) -> None:
+    await judge(database, CANDIDATE, GOOD)
+    await judge(database, LIVE, BAD)
+    async with database.write() as session:
+        (await session.get_one(ModelVersion, CANDIDATE)).tainted_at = utc_now()
+    assert await canary.step()
+    assert await stages(database) == {LIVE: Stage.live, CANDIDATE: Stage.candidate}
+    assert "was forgotten meanwhile" in await reason(database)
+    assert not await canary.step()
+
+
 async def test_what_may_be_chance_decides_nothing_and_the_next_look_is_twice_as_far(
     database: Database, canary: Canary
 ) -> None:

@@ -4,8 +4,18 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from finetune.promote import PromoteError, live_version, promote, roll_back
-from store import AuditEntry, Database, ModelVersion, Stage, utc_now
+from finetune.gate import Decision
+from finetune.outcome import carry_out
+from finetune.promote import (
+    PromoteError,
+    TaintedError,
+    live_version,
+    promote,
+    roll_back,
+    start_canary,
+)
+from store import AuditEntry, Database, ModelVersion, Run, RunState, Stage, utc_now
+from store.switches import set_switch
 
 
 async def add_versions(database: Database, count: int) -> list[int]:
@@ -102,3 +112,69 @@ async def test_an_unknown_version_is_named(database: Database) -> None:
     with pytest.raises(PromoteError, match="no model version 7"):
         await promote_now(database, 7)
     assert await live_model(database) is None
+
+
+async def taint(database: Database, version_id: int) -> None:
+    async with database.write() as session:
+        (await session.get_one(ModelVersion, version_id)).tainted_at = utc_now()
+
+
+async def test_a_tainted_version_goes_live_only_if_a_person_says_so_knowing_it(
+    database: Database,
+) -> None:
+    [version_id] = await add_versions(database, 1)
+    await taint(database, version_id)
+    with pytest.raises(TaintedError, match=r"1 \(ft:m0\) was trained on a conversation that was"):
+        await promote_now(database, version_id)
+    assert await live_model(database) is None
+    async with database.write() as session:
+        await promote(session, version_id, "ada", even_tainted=True)
+    assert await live_model(database) == "ft:m0"
+    async with database.read() as session:
+        [entry] = await session.scalars(select(AuditEntry))
+    assert entry.detail == {"from": None, "to": "ft:m0", "tainted": True}
+
+
+async def test_a_roll_back_to_a_tainted_version_asks_and_leaves_all_as_it_was(
+    database: Database,
+) -> None:
+    first, second = await add_versions(database, 2)
+    await promote_now(database, first)
+    await promote_now(database, second)
+    await taint(database, first)
+    with pytest.raises(TaintedError):
+        await roll_back_now(database)
+    assert await live_model(database) == "ft:m1"
+    async with database.write() as session:
+        await roll_back(session, "ada", even_tainted=True)
+    assert await live_model(database) == "ft:m0"
+
+
+async def test_rolling_back_from_a_tainted_version_asks_nothing(database: Database) -> None:
+    first, second = await add_versions(database, 2)
+    await promote_now(database, first)
+    await promote_now(database, second)
+    await taint(database, second)
+    assert await roll_back_now(database) == "ft:m0"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+async def test_a_tainted_candidate_reaches_no_customer_however_good_it_is(
+    database: Database, share: float
+) -> None:
+    [version_id] = await add_versions(database, 1)
+    await taint(database, version_id)
+    run = Run(trigger="schedule", base_model="m", tuned_model="ft:m0", verdict={"live_id": None})
+    better = Decision(promote=True, asks_person=False, reasons=["better"], conversations=40)
+    async with database.write() as session:
+        session.add(run)
+        await set_switch(session, "canary_share", share, who="ada")
+        state, reasons = await carry_out(session, run, better)
+    assert state is RunState.refused
+    assert "was forgotten meanwhile" in reasons[0]
+    with pytest.raises(PromoteError, match="was trained on a conversation that was forgotten"):
+        async with database.write() as session:
+            await start_canary(session, version_id, "ada")
+    async with database.read() as session:
+        [version] = await session.scalars(select(ModelVersion))
+    assert version.stage is Stage.candidate

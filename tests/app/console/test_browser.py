@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 from sqlalchemy import delete, func, select
 
+from finetune.promote import roll_back
 from store import (
     AuditEntry,
     Database,
@@ -25,6 +26,7 @@ from store import (
     UserRole,
     Verdict,
     Way,
+    utc_now,
 )
 
 from .conftest import OpenPage, Running
@@ -278,6 +280,32 @@ async def set_aside(database: Database, question: str, reviewer: str, kind: str,
         session.add(Review(reply_id=reply_id, verdict=verdict, text=reply.text, reviewer=reviewer))
         session.add(SecondLook(reply_id=reply_id, reasons=reasons))
     return reply_id
+
+
+async def test_a_tainted_model_goes_live_only_after_its_warning_was_agreed_to(
+    open_page: OpenPage, shop: Database
+) -> None:
+    async with shop.write() as session:
+        version = await session.scalar(select(ModelVersion).where(ModelVersion.stage == "retired"))
+        assert version is not None
+        version.tainted_at = utc_now()
+    page = await open_page("/console/models", as_="omar")
+    for name, model in (("Roll back", version.model), ("Promote", version.model)):
+        await page.get_by_role("button", name=name).first.click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_role("alert")).to_contain_text(f"{model} is tainted: it was")
+        await expect(dialog.get_by_role("button", name=name)).to_have_count(0)
+        await dialog.get_by_role("button", name="Cancel").click()
+        await expect(dialog).to_have_count(0)
+    await page.get_by_role("button", name="Promote").first.click()
+    await page.get_by_role("dialog").get_by_role("button", name="Yes, all the same").click()
+    row = page.get_by_role("row").filter(has_text=version.model)
+    await expect(row.locator(".chip.live")).to_be_visible()
+    async with shop.write() as session:  # as it was
+        await roll_back(session, "olga")
+        live = await session.scalar(select(ModelVersion).where(ModelVersion.stage == "live"))
+        assert live is not None
+        (await session.get_one(ModelVersion, version.id)).tainted_at = None
 
 
 async def test_a_hostile_question_is_shown_as_text(open_page: OpenPage) -> None:
