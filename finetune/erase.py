@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, String, cast, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.forgetting import CUSTOMER
@@ -42,9 +42,6 @@ async def erase(session: AsyncSession, row: Forgetting) -> None:
         InUseError: try again in a moment; nothing is deleted.
     """
     assert row.conversation_id is not None
-    if session.get_bind().dialect.name == "sqlite":
-        # Deleted text is overwritten, not just marked as free.
-        await session.execute(text("PRAGMA secure_delete=ON"))
     conversation = await session.get(Conversation, row.conversation_id, with_for_update=True)
     turns = _turns_of(row)
     await _refuse_in_use(session, row, turns)

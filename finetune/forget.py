@@ -97,6 +97,8 @@ class Forgetter:
         for version in due.to_remove.get("versions", ()):
             folder = folder_of(self._home, version)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        if not await self._database.empty_log():
+            log.warning("words_left_in_the_log", forgetting=due.id, why="somebody reads from it")
         if due.asked_by == CUSTOMER:
             state, due_at = ForgettingState.told, utc_now() + TOLD_FOR
             await self._set(due, state=state, due_at=due_at, to_remove={})

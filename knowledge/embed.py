@@ -83,6 +83,10 @@ class Embedder:
             self._remembered.popitem(last=False)
         return vector
 
+    def forget_queries(self) -> None:
+        """Remember none of what was asked."""
+        self._remembered.clear()
+
     async def check(self) -> None:
         """See that the endpoint answers.
 

@@ -130,6 +130,7 @@ class Index:
     async def remove(self, ids: Iterable[int]) -> None:
         """Forget chunks whose rows are gone; what Chroma keeps for now, `sync` removes."""
         ids = list(ids)
+        self.embedder.forget_queries()  # they may be the very questions that go
         for chunk_id in ids:
             self.lexical.remove(chunk_id)
         try:

@@ -23,6 +23,8 @@ from store.sqlite import Connection
 from store.text import clean_values
 
 SQLITE_BUSY_TIMEOUT_S = 15
+LOG_BUSY_TIMEOUT_S, LOG_TRIES = 1, 5
+"""For emptying the log: writers wait as long as it waits for readers."""
 
 
 class Database:
@@ -65,6 +67,19 @@ class Database:
         async with self._writer, self._write.begin() as session:
             yield session
 
+    async def empty_log(self) -> bool:
+        """Have SQLite's write-ahead log hold nothing any more of what was deleted.
+
+        False where somebody went on reading from it; then it goes when the log is next begun anew.
+        """
+        if not self.is_sqlite:
+            return True
+        for left in reversed(range(LOG_TRIES)):
+            if await asyncio.to_thread(_empty_log, self.url.database or ""):
+                return True
+            await asyncio.sleep(LOG_BUSY_TIMEOUT_S if left else 0)
+        return False
+
     async def close(self) -> None:
         await self._engine.dispose()
 
@@ -89,7 +104,20 @@ def _open_sqlite(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing in WAL mode
     connection.execute("PRAGMA foreign_keys=ON")
+    # What is deleted or written anew is overwritten, so that who was forgotten is in no free page.
+    connection.execute("PRAGMA secure_delete=ON")
     return connection
+
+
+def _empty_log(path: str) -> bool:
+    connection = sqlite3.connect(path, timeout=LOG_BUSY_TIMEOUT_S)
+    try:
+        is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError:  # somebody writes, or sets up the log
+        return False
+    finally:
+        connection.close()
+    return not is_busy
 
 
 def _clean_parameters(

@@ -5,10 +5,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.exc import OperationalError
 
 from store import Database, Setting
+from store import database as database_module
 from store.sqlite import Connection
 
 _ENDLESS = text(
@@ -100,3 +101,31 @@ async def test_a_file_that_is_no_database_is_an_error_of_the_database(tmp_path: 
         async with database.read() as session:
             await session.execute(text("select 1"))
     await database.close()
+
+
+async def test_what_was_deleted_is_in_no_file_once_the_log_is_empty(
+    database: Database, tmp_path: Path
+) -> None:
+    for key, value in (("short", "zanzibar"), ("long", "zanzibar " * 2000)):
+        async with database.write() as session:
+            session.add(Setting(key=key, value=value, updated_by="t"))
+        async with database.write() as session:  # written anew elsewhere in the file
+            (await session.get_one(Setting, key)).value = f"{value} {value}"
+    async with database.write() as session:
+        await session.execute(delete(Setting))
+    assert await database.empty_log()
+    files = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert {path.name for path in files} >= {"nod.db"}
+    assert [path.name for path in files if b"zanzibar" in path.read_bytes()] == []
+
+
+async def test_a_log_that_somebody_reads_is_left_and_said_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "LOG_TRIES", 1)
+    async with database.read() as reader:
+        await reader.scalar(select(Setting.key))
+        async with database.write() as session:
+            session.add(Setting(key="k", value=1, updated_by="t"))
+        assert not await database.empty_log()
+    assert await database.empty_log()
