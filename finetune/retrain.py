@@ -31,7 +31,7 @@ from finetune.leftovers import Leftovers
 from finetune.progress import Progress
 from finetune.provider import Provider
 from finetune.recipe import Recipe
-from finetune.run import AUTOMATIC, standing_refusal, was_trained_on
+from finetune.run import AUTOMATIC, standing_refusal, too_few_new, was_trained_on
 from finetune.training import Training
 from finetune.trial import Trial, TrialOptions
 from knowledge import Knowledge
@@ -135,6 +135,10 @@ class Retrainer:
         return None
 
     async def _collect(self, run: Run) -> None:
+        async with self._database.read() as session:
+            too_few = await too_few_new(session, run)
+        if too_few is not None:
+            return await self._end(run, RunState.skipped, too_few)
         recipe = replace(self._options.recipe, method=run.method)
         lines = await make_lines(
             self._database, self._look_up, recipe, self._knowledge.embed_passages
@@ -152,6 +156,7 @@ class Retrainer:
             )
             state = RunState.skipped if reason else RunState.uploading
             await self._progress.move(session, run, state, note, dataset_id=dataset.id)
+        return None
 
     async def _look_up(self, example: Approved) -> list[Retrieved]:
         return list(

@@ -4,13 +4,24 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.budget import quiet_until
 from finetune.examples import TEACHING
-from store import AuditEntry, Database, Dataset, Method, Review, Run, RunState, utc_now
+from store import (
+    AuditEntry,
+    Database,
+    Dataset,
+    Method,
+    ModelVersion,
+    Review,
+    Run,
+    RunState,
+    Stage,
+    utc_now,
+)
 from store.switches import read_switches
 
 Trigger = Literal["schedule", "count", "console", "command"]
@@ -90,9 +101,37 @@ async def is_due_by_count(session: AsyncSession) -> bool:
     if await is_quiet(session):
         return False
     # Since the last run, whatever became of it: one that was skipped for too few examples, failed
-    # or was cancelled before it froze any is not begun again until as many more are approved.
-    last = await session.scalar(select(func.max(Run.created_at)))
+    # or was cancelled before it froze any is not begun again until as many more are approved. One
+    # that the clock began and found too little for has taken nothing from the count.
+    was_idle = and_(
+        Run.trigger == "schedule", Run.state == RunState.skipped, Run.dataset_id.is_(None)
+    )
+    last = await session.scalar(select(func.max(Run.created_at)).where(~was_idle))
     return await _count_approved(session, since=last) >= needed
+
+
+async def too_few_new(session: AsyncSession, run: Run) -> str | None:
+    """Why a run of the clock has to wait for more approvals; none for every other run.
+
+    Counted from the last run that came to a verdict: what failed is tried again by the next clock.
+    A tainted model in use is healed with whatever there is.
+    """
+    if run.trigger != "schedule":
+        return None
+    needed = (await read_switches(session)).retrain_clock_min_examples
+    last = await session.scalar(select(func.max(Run.created_at)).where(Run.state.in_(JUDGED)))
+    if (new := await _count_approved(session, since=last)) >= needed:
+        return None
+    in_use = (
+        ModelVersion.stage.in_((Stage.live, Stage.canary)),
+        ModelVersion.tainted_at.is_not(None),
+    )
+    if await session.scalar(select(ModelVersion.id).where(*in_use).limit(1)) is not None:
+        return None
+    return (
+        f"{new} new example(s) were approved since the last verdict, and the clock waits for "
+        f"{needed} (`nod schedule --clock-needs`); `nod retrain` takes what there is"
+    )
 
 
 async def is_quiet(session: AsyncSession) -> bool:

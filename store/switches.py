@@ -2,7 +2,7 @@
 
 Every process reads them from the store when it needs them, so that a switch takes effect on the
 next message everywhere; each change is logged with who and when. What an older or newer version,
-or a hand, left there may mean nothing to this one: it counts as not set, and is told.
+or a hand, left there may mean nothing to this one: what is safe holds then, and it is told.
 """
 
 import re
@@ -61,6 +61,8 @@ class Switches:
     """When to retrain, in cron's five fields (UTC); empty: never by the clock."""
     retrain_min_examples: int = 20
     """Retrain once so many new examples have been approved; 0: never by the count."""
+    retrain_clock_min_examples: int = 5
+    """By the clock only with so many new examples; 0: with any that make a new dataset."""
     retrain_jobs_a_day: int = 4
     """So many jobs are created in one UTC day at most, whoever asks; 0: no limit."""
     retrain_quiet_hours: str = ""
@@ -69,12 +71,16 @@ class Switches:
     """This share of the conversations tries a candidate before it goes live; 0: none does."""
 
 
+WHEN_LOST = Switches(policy=Policy.hold)
+"""What holds where the stored position means nothing: perhaps answers may not go out unseen."""
+
+
 class SwitchError(ValueError):
     """The switch does not exist, or has no such position."""
 
 
 async def read_switches(session: AsyncSession) -> Switches:
-    """The switches as they stand; one never set, or that means nothing here, has its default."""
+    """The switches as they stand; one never set has its default."""
     switches, lost = await _read(session)
     for problem in lost:
         if problem not in _told:  # once, not with every message
@@ -113,8 +119,8 @@ async def _read(session: AsyncSession) -> tuple[Switches, list[str]]:
         try:
             parsed[row.key] = _parse(row.key, row.value)
         except SwitchError as error:
-            default = getattr(Switches(), row.key)
-            lost.append(f"{error}; until it is set again, {row.key} is {str(default)!r}")
+            safe = parsed[row.key] = getattr(WHEN_LOST, row.key)
+            lost.append(f"{error}; until it is set again, {row.key} is {str(safe)!r}")
     return Switches(**parsed), lost
 
 
@@ -172,6 +178,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "policy": _member(Policy),
     "retrain_cron": _cron,
     "retrain_min_examples": _count,
+    "retrain_clock_min_examples": _count,
     "retrain_jobs_a_day": _count,
     "retrain_quiet_hours": _hours,
     "canary_share": _share,

@@ -49,6 +49,10 @@ def schedule(
         int | None,
         typer.Option("--at-least", help="Retrain after so many new examples; 0 for never."),
     ] = None,
+    clock_needs: Annotated[
+        int | None,
+        typer.Option("--clock-needs", help="By the clock only with so many new ones; 0: any."),
+    ] = None,
     quiet: Annotated[
         str | None,
         typer.Option("--quiet", help="UTC hours in which none begins by itself; '' for none."),
@@ -69,6 +73,7 @@ def schedule(
     new = {
         "retrain_cron": cron,
         "retrain_min_examples": at_least,
+        "retrain_clock_min_examples": clock_needs,
         "retrain_quiet_hours": quiet,
         "retrain_jobs_a_day": jobs_a_day,
     }
@@ -103,7 +108,9 @@ async def _schedule(settings: Settings, new: dict[str, Any]) -> None:
                     await set_switch(session, key, value, who=whoami())
         async with database.read() as session:
             now = await read_switches(session)
-    screen.print(f"by the clock (UTC): {now.retrain_cron or 'never'}", highlight=False)
+    least = now.retrain_clock_min_examples
+    with_new = f", with {least} or more new examples" if least and now.retrain_cron else ""
+    screen.print(f"by the clock (UTC): {now.retrain_cron or 'never'}{with_new}", highlight=False)
     count = now.retrain_min_examples
     screen.print(f"by the count: {f'every {count} new examples' if count else 'never'}")
     screen.print(f"quiet hours (UTC): {now.retrain_quiet_hours or 'none'}", highlight=False)

@@ -131,6 +131,11 @@ def _schedule(visit: Visit, found: Positions, refresh: Act) -> None:
                 ui.input(value=now.retrain_cron, placeholder="0 3 * * *"),
                 hint=say("Cron's five fields, UTC; empty: never"),
             )
+            needs = field(
+                say("New examples that the clock needs"),
+                ui.number(value=now.retrain_clock_min_examples, min=0, precision=0),
+                hint=say("0: any that make a new dataset"),
+            )
             count = field(
                 say("By the count of new examples"),
                 ui.number(value=now.retrain_min_examples, min=0, precision=0),
@@ -159,6 +164,7 @@ def _schedule(visit: Visit, found: Positions, refresh: Act) -> None:
                     visit,
                     retrain_cron=wanted,
                     retrain_min_examples=int(count.value or 0),
+                    retrain_clock_min_examples=int(needs.value or 0),
                     retrain_jobs_a_day=int(a_day.value or 0),
                     retrain_quiet_hours=(quiet.value or "").strip(),
                     canary_share=(share.value or 0) / 100,

@@ -88,6 +88,8 @@ def test_an_unknown_mode_is_refused_with_those_that_exist(home: Path) -> None:
 
 def test_a_schedule_that_cron_would_not_know_is_refused(home: Path) -> None:
     assert "every 50 new examples" in nod("schedule", "0 4 * * *", "--at-least", "50").output
+    said = nod("schedule", "--clock-needs", "7").output
+    assert "by the clock (UTC): 0 4 * * *, with 7 or more new examples" in said
     result = nod("schedule", "99 4 * * *")
     assert result.exit_code == 1
     assert "cron" in result.output

@@ -2,7 +2,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from bot.review import ReviewError
 from bot.tags import set_tags
@@ -24,7 +24,9 @@ from store import (
     RunState,
     Stage,
     Verdict,
+    utc_now,
 )
+from store.switches import set_switch
 from tests.finetune.faulty_proxy import Spoil, Spoiled, faulty_proxy
 from tests.finetune.shop import BASE_MODEL, Shop, approve, approve_many, open_shop, quick_options
 
@@ -161,6 +163,8 @@ async def test_the_files_of_an_ended_run_are_deleted_at_the_provider(shop: Shop)
 
 
 async def test_the_schedule_does_not_train_twice_on_the_same_examples(shop: Shop) -> None:
+    async with shop.database.write() as session:
+        await set_switch(session, "retrain_clock_min_examples", 0, who="ada")
     await request(shop.database)
     await shop.run_to_the_end()
     await request(shop.database, trigger="schedule")
@@ -168,6 +172,33 @@ async def test_the_schedule_does_not_train_twice_on_the_same_examples(shop: Shop
     assert run.state is RunState.skipped
     assert "nothing new" in (run.error or "")
     assert run.job_id is None
+
+
+async def test_the_clock_waits_for_enough_new_examples_and_a_person_does_not(shop: Shop) -> None:
+    await request(shop.database, trigger="schedule")
+    assert (await shop.run_to_the_end()).state is RunState.promoted, "all examples are new"
+    for number in range(4):
+        await approve(shop.database, f"Is there a blue lamp {number}?", f"Yes, number {number}.")
+    await request(shop.database, trigger="schedule")
+    run = await shop.run_to_the_end()
+    assert (run.state, run.dataset_id, run.job_id) == (RunState.skipped, None, None)
+    assert run.error is not None
+    assert run.error.startswith("4 new example(s) were approved since the last verdict, and the")
+    assert "waits for 5 (`nod schedule --clock-needs`)" in run.error
+    await request(shop.database, trigger="command")
+    assert (await shop.run_to_the_end()).job_id is not None
+
+
+async def test_the_clock_heals_a_tainted_model_however_little_is_new(shop: Shop) -> None:
+    await request(shop.database)
+    await shop.run_to_the_end()
+    async with shop.database.write() as session:
+        live = await live_version(session)
+        assert live is not None
+        live.tainted_at = utc_now()
+        await session.execute(update(Dataset).values(struck_at=utc_now()))
+    await request(shop.database, trigger="schedule")
+    assert (await shop.run_to_the_end()).state is RunState.promoted
 
 
 async def test_too_few_conversations_to_judge_ask_a_person(

@@ -117,6 +117,21 @@ async def test_a_run_that_came_to_nothing_is_not_begun_again_by_the_same_count(
     assert await is_due()
 
 
+async def test_a_clock_that_found_too_little_takes_nothing_from_the_count(
+    database: Database,
+) -> None:
+    async with database.write() as session:
+        await set_switch(session, "retrain_min_examples", 2, who="ada")
+    await approve(database, "One?", "1")
+    run = await request_run(
+        database, trigger="schedule", requested_by="scheduler", base_model="some-model"
+    )
+    await end(database, run, RunState.skipped)
+    await approve(database, "Two?", "2")
+    async with database.read() as session:
+        assert await is_due_by_count(session)
+
+
 @pytest.mark.parametrize("hyperparameters", [None, {"n_epochs": 3}])
 async def test_hyperparameters_are_kept_with_the_run(
     database: Database, hyperparameters: dict[str, int] | None

@@ -74,6 +74,18 @@ async def test_a_stored_switch_that_means_nothing_has_its_default_and_is_told(
     assert len(lost) == 3
 
 
+async def test_a_policy_that_means_nothing_holds_every_answer(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with database.write() as session:
+        session.add(Setting(key="policy", value="send_politely", updated_by="a newer version"))
+    monkeypatch.setattr("store.switches._told", set())
+    with capture_logs() as logs:
+        async with database.read() as session:
+            assert await read_switches(session) == Switches(policy=Policy.hold)
+    assert logs[0]["problem"].endswith("until it is set again, policy is 'hold'")
+
+
 async def test_setting_a_lost_switch_mends_it_and_logs_what_was_there(database: Database) -> None:
     async with database.write() as session:
         session.add(Setting(key="mode", value="psychic", updated_by="a newer version"))
