@@ -3,13 +3,11 @@
 import asyncio
 import io
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +33,7 @@ from store import (
     utc_now,
 )
 from tests.bot.telegram_server import TOKEN, TelegramServer, telegram_server
+from tests.loopback import Answering, serving
 
 SECRET = "whsec_c2VjcmV0LW9mLWEtd2ViaG9vaw=="
 
@@ -90,26 +89,15 @@ def webhook_receiver() -> Iterator[Hook]:
     calls: list[tuple[dict[str, str], bytes]] = []
     answers: list[tuple[int, dict[str, str]]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.read_body()
             calls.append(({key.lower(): value for key, value in self.headers.items()}, body))
             status, headers = answers.pop(0) if answers else (200, {})
-            self.send_response(status)
-            for key, value in {**headers, "content-length": "0"}.items():
-                self.send_header(key, value)
-            self.end_headers()
+            self.answer(status, headers=headers)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield Hook(f"http://127.0.0.1:{server.server_port}/hook", calls, answers)
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as url:
+        yield Hook(f"{url}/hook", calls, answers)
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """Operators hear in time that a model goes dark, and hear it once."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
@@ -14,6 +11,7 @@ from sqlalchemy import select
 from app.settings import load_settings
 from app.shutdowns import warn_of_shutdowns
 from store import Announcement, Database, ModelVersion, Stage
+from tests.loopback import Answering, serving
 
 MODELS = [
     {"id": "gpt-old", "shutdown_date": "2027-01-14"},
@@ -28,24 +26,13 @@ MODELS = [
 def provider_url() -> Iterator[str]:
     """A list of models as OpenAI gives it."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_GET(self) -> None:
             models = [{"object": "model", "created": 0, "owned_by": "o"} | m for m in MODELS]
-            body = json.dumps({"object": "list", "data": models}).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, json.dumps({"object": "list", "data": models}).encode())
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as url:
+        yield f"{url}/v1"
 
 
 async def test_operators_hear_once_of_each_model_in_use_that_goes_dark(

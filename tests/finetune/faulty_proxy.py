@@ -1,14 +1,14 @@
 """A proxy before a model server that spoils chosen requests, as networks and providers do."""
 
 import json
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from tests.loopback import Answering, serving
 
 Spoil = Callable[[str, str, int], "Spoiled | None"]
 """By method, path and how often this was asked before, what goes wrong."""
@@ -16,13 +16,15 @@ Spoil = Callable[[str, str, int], "Spoiled | None"]
 
 @dataclass(frozen=True)
 class Spoiled:
-    """An answer in the provider's place; `is_lost` does the work and loses the response."""
+    """An answer in the provider's place, after `delay_s`; `is_lost` does the work and loses the
+    response."""
 
     status: int = 500
     message: str = "The server had an error while processing your request."
     code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     is_lost: bool = False
+    delay_s: float = 0.0
 
 
 @contextmanager
@@ -30,12 +32,12 @@ def faulty_proxy(url: str, spoil: Spoil) -> Iterator[str]:
     """The base URL of a proxy before the server at `url`."""
     asked: dict[tuple[str, str], int] = {}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_GET(self) -> None:
             self.forward(None)
 
         def do_POST(self) -> None:
-            self.forward(self.rfile.read(int(self.headers.get("content-length", 0))))
+            self.forward(self.read_body())
 
         def do_DELETE(self) -> None:
             self.forward(None)
@@ -52,6 +54,7 @@ def faulty_proxy(url: str, spoil: Spoil) -> Iterator[str]:
             elif spoiled.is_lost:
                 self.close_connection = True
             else:
+                time.sleep(spoiled.delay_s)
                 self.answer(spoiled.status, _error(spoiled), spoiled.headers)
 
         def ask(self, body: bytes | None) -> tuple[int, str, bytes]:
@@ -64,23 +67,8 @@ def faulty_proxy(url: str, spoil: Spoil) -> Iterator[str]:
             except HTTPError as error:
                 return error.code, "application/json", error.read()
 
-        def answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in {**headers, "content-length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as proxy:
+        yield f"{proxy}/v1"
 
 
 def _error(spoiled: Spoiled) -> bytes:

@@ -13,7 +13,7 @@ from openai import AsyncOpenAI
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.answer import Answerer
+from bot.answer import Answerer, AnswerOptions
 from bot.turns import append_turn, lock_conversation
 from finetune.gate import GateOptions
 from finetune.judge import Judge
@@ -103,12 +103,14 @@ async def open_shop(
     *,
     judge_url: str | None = None,
     max_retries: int = 2,
+    timeout_s: float = 60.0,
 ) -> AsyncIterator[Shop]:
     async with AsyncOpenAI(base_url=url, api_key="none", max_retries=max_retries) as client:
         knowledge = await Knowledge.open(
             database, client, embedding_model=EMBEDDING_MODEL, folder=home / "chroma"
         )
-        answerer = Answerer(knowledge, client, base_model=BASE_MODEL)
+        answer = AnswerOptions(timeout_s=timeout_s)
+        answerer = Answerer(knowledge, client, base_model=BASE_MODEL, options=answer)
         judge = Judge(client.with_options(base_url=judge_url), "judge") if judge_url else None
         retrainer = Retrainer(
             database, knowledge, answerer, client, home, options or quick_options(), judge=judge

@@ -2,10 +2,8 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from finetune.questions import JUDGE
 from finetune.run import request_run
 from store import Database, EvaluationItem, Run, RunState
 from tests.finetune.shop import BASE_MODEL, approve_many, open_shop
+from tests.loopback import Answering, serving
 
 Say = Callable[[str, str], str | None]
 """By both answers what the judge says; none: it fails."""
@@ -27,32 +26,19 @@ Say = Callable[[str, str], str | None]
 def judge_endpoint(say: Say, asked: list[str]) -> Iterator[str]:
     """A chat endpoint that reads the two answers out of the prompt."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            request = json.loads(self.read_body())
             prompt = request["messages"][0]["content"]
             asked.append(prompt)
             found = re.search(r"Answer 1:\n(.*)\n\nAnswer 2:\n(.*)\n\nWhich", prompt, re.DOTALL)
             assert found is not None
             said = say(found[1], found[2])
             body = json.dumps(_completion(said) if said else {"error": {"message": "down"}})
-            self.send_response(200 if said else 500)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.send_header("retry-after", "0")
-            self.end_headers()
-            self.wfile.write(body.encode())
+            self.answer(200 if said else 500, body.encode(), {"retry-after": "0"})
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as url:
+        yield f"{url}/v1"
 
 
 def _completion(text: str) -> dict[str, Any]:

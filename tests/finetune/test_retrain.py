@@ -331,17 +331,32 @@ class TestWhenTheProviderFails:
         assert run.state is RunState.failed
         assert "given up after 3 tries while training" in (run.error or "")
 
+    @pytest.mark.parametrize(
+        "loading",
+        [
+            Spoiled(404, "The model does not exist (yet).", code="model_not_found"),
+            Spoiled(503, "Loading model", headers={"retry-after": "0"}),
+            Spoiled(503, "too late", delay_s=2.0),
+        ],
+        ids=["404", "503", "time-out"],
+    )
     async def test_a_candidate_that_still_loads_is_waited_for_and_not_judged_by_the_base_model(
-        self, database: Database, tmp_path: Path, modelserver_url: str
+        self, database: Database, tmp_path: Path, modelserver_url: str, loading: Spoiled
     ) -> None:
+        seen: list[str] = []
+
         def load_slowly(method: str, path: str, before: int) -> Spoiled | None:
             # The evaluation begins with the candidate's answers.
             if path != "/chat/completions" or before >= 6:
                 return None
-            return Spoiled(404, "The model does not exist (yet).", code="model_not_found")
+            seen.append(path)
+            return loading
 
-        run = await self.run_behind(load_slowly, database, tmp_path, modelserver_url)
+        run = await self.run_behind(
+            load_slowly, database, tmp_path, modelserver_url, timeout_s=1 if loading.delay_s else 60
+        )
         assert run.state is RunState.promoted, run.error
+        assert len(seen) == 6
         async with database.read() as session:
             ways = await session.execute(
                 select(EvaluationItem.way, func.count())
@@ -376,11 +391,19 @@ class TestWhenTheProviderFails:
             assert set(ways) <= {"approved"}, "what no model answered"
 
     async def run_behind(
-        self, spoil: Spoil, database: Database, home: Path, url: str, **options: object
+        self,
+        spoil: Spoil,
+        database: Database,
+        home: Path,
+        url: str,
+        *,
+        timeout_s: float = 60.0,
+        **options: object,
     ) -> Run:
         await approve_many(database)
+        chosen = quick_options(**options)
         with faulty_proxy(url, spoil) as proxy:
-            async with open_shop(database, home, proxy, quick_options(**options)) as shop:
+            async with open_shop(database, home, proxy, chosen, timeout_s=timeout_s) as shop:
                 await shop.knowledge.sync()
                 await request(database)
                 return await shop.run_to_the_end()

@@ -1,10 +1,10 @@
 """A receiver of webhooks on a free port, which answers as it is told and keeps what it got."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.loopback import Answering, serving
 
 
 @dataclass
@@ -20,20 +20,13 @@ class Receiver:
 def running_receiver(*answers: tuple[int, str | None]) -> Iterator[Receiver]:
     receiver = Receiver(answers=list(answers))
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.read_body()
             receiver.got.append((body, dict(self.headers.items())))
             status, retry_after = receiver.answers.pop(0) if receiver.answers else (200, None)
-            self.send_response(status)
-            if retry_after is not None:
-                self.send_header("Retry-After", retry_after)
-            self.end_headers()
+            self.answer(status, headers={"Retry-After": retry_after} if retry_after else None)
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver.url = f"http://127.0.0.1:{server.server_port}/hooks?token=sesame"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Handler) as url:
+        receiver.url = f"{url}/hooks?token=sesame"
         yield receiver
-        server.shutdown()
