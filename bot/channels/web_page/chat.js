@@ -29,7 +29,7 @@ function showTurn(turn) {
   const node = bubble(turn.role, turn.text, turn.at);
   node.dataset.seq = turn.seq;
   if (turn.is_rated) node.querySelector("footer").append(thumbs(turn));
-  if (turn.sources.length) node.querySelector("footer").append(sources(turn.sources));
+  if (turn.sources.length) node.append(sources(turn.sources));
   turns.append(node);
   byId("reset").hidden = false;
   showUnsent();
@@ -61,10 +61,17 @@ function bubble(role, content, at) {
   return node;
 }
 
+// Each document once, its sections in brackets: a title is `Document > Section`.
 function sources(titles) {
-  const node = document.createElement("span");
+  const documents = new Map();
+  for (const title of titles) {
+    const [name, ...section] = title.split(" > ");
+    documents.set(name, [...(documents.get(name) ?? []), section.join(", ")].filter(Boolean));
+  }
+  const named = [...documents].map(([name, sections]) => (sections.length ? `${name} (${sections.join(", ")})` : name));
+  const node = document.createElement("p");
   node.className = "sources";
-  node.textContent = `${say("sources")}: ${titles.join(" · ")}`;
+  node.textContent = `${say("sources")}: ${named.join(" · ")}`;
   return node;
 }
 
