@@ -21,6 +21,7 @@ from app.console import (
 from app.console.guard import PREFIX, ConsoleGuard
 from app.console.layout import LOOK
 from app.console.login import make_login_routes
+from app.console.plain_page import add_lost_page
 from app.console.visit import Desk
 from app.nod import Nod
 
@@ -34,6 +35,7 @@ def mount_console(app: FastAPI, nod: Nod) -> None:
     desk = Desk(nod)
     for place in PLACES:
         place.add(desk)
+    add_lost_page()
     app.include_router(make_login_routes(nod.database))
     app.mount(f"{PREFIX}/look", StaticFiles(directory=LOOK), name="console-look")
     app.add_middleware(ConsoleGuard, database=nod.database)

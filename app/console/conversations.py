@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
 from sqlalchemy import Select, func, or_, select
 
 from app.console.layout import add_page
@@ -111,7 +112,7 @@ def _show_rows(visit: Visit, found: list[Any]) -> None:
             ):
                 with box("row"):
                     tag("strong", visit.name_of(row.customer_name, row.id))
-                    chip(row.channel, "plain")
+                    chip(visit.say(row.channel), "plain")
                     if row.taken_over_by:
                         chip(visit.say("With {name}", name=row.taken_over_by), "info")
                     if row.wants_person_at:
@@ -169,14 +170,18 @@ async def _show_one(visit: Visit) -> None:
         empty("search_off", visit.say("There is no such conversation"))
         return
     head, turns = box(), box("talk", role="log", aria_label=visit.say("Conversation"))
+    hand_over = box("last")  # put beside the button that sends: the page opens at its end
 
     async def show(talk: Talk) -> None:
         head.clear()
         turns.clear()
+        hand_over.clear()
         with head:
-            _show_head(visit, talk, refresh)
+            _show_head(visit, talk)
         with turns:
             _show_turns(visit, talk)
+        with hand_over:
+            _hand_over_button(visit, talk, refresh)
         ui.run_javascript("window.scrollTo(0, document.body.scrollHeight)")
 
     look = visit.live(lambda: read_talk(visit, conversation_id), show)
@@ -185,26 +190,32 @@ async def _show_one(visit: Visit) -> None:
         await look()
 
     await look()
-    _writing(visit, conversation_id, refresh)
+    hand_over.move(_writing(visit, conversation_id, refresh))
 
 
-def _show_head(visit: Visit, talk: Talk, refresh: Any) -> None:
+def _show_head(visit: Visit, talk: Talk) -> None:
     conversation = talk.conversation
     with heading(visit.name_of(conversation.customer_name, conversation.id)):
-        chip(conversation.channel, "plain")
+        chip(visit.say(conversation.channel), "plain")
         if conversation.wants_person_at:
             chip(visit.say("Wants a person"), "warn")
         if conversation.taken_over_by:
             chip(visit.say("With {name}", name=conversation.taken_over_by), "info")
-            act, label, picture = give_back, visit.say("Give back to the bot"), "smart_toy"
-        else:
-            act, label, picture = take_over, visit.say("Take over"), "support_agent"
 
-        async def change() -> None:
-            await act(visit.database, conversation.id, who=visit.user.name)
-            await refresh()
 
-        button(label, visit.doing(UserRole.reviewer, change), picture=picture)
+def _hand_over_button(visit: Visit, talk: Talk, refresh: Any) -> None:
+    """To a person, or from one back to the bot."""
+    conversation = talk.conversation
+    if conversation.taken_over_by:
+        act, label, picture = give_back, visit.say("Give back to the bot"), "smart_toy"
+    else:
+        act, label, picture = take_over, visit.say("Take over"), "support_agent"
+
+    async def change() -> None:
+        await act(visit.database, conversation.id, who=visit.user.name)
+        await refresh()
+
+    button(label, visit.doing(UserRole.reviewer, change), picture=picture)
 
 
 def _show_turns(visit: Visit, talk: Talk) -> None:
@@ -238,7 +249,8 @@ def _show_way(visit: Visit, reply: Reply) -> None:
     lineage_link(visit, "reply", reply.id, "muted")
 
 
-def _writing(visit: Visit, conversation_id: str, refresh: Any) -> None:
+def _writing(visit: Visit, conversation_id: str, refresh: Any) -> TextElement:
+    """The box for a person's answer; returns the row of its buttons."""
     with box("write"):
         text = field(
             visit.say("Answer as a person"),
@@ -253,7 +265,8 @@ def _writing(visit: Visit, conversation_id: str, refresh: Any) -> None:
                 await refresh()
 
         act = visit.doing(UserRole.reviewer, send)
-        with box("actions"):
+        with box("actions") as actions:
             button(visit.say("Send"), act, kind="main", picture="send", key="Ctrl ↵")
         text.on("keydown.ctrl.enter.prevent", act, [])
         text.on("keydown.meta.enter.prevent", act, [])
+    return actions

@@ -14,20 +14,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import delete, select
 
+from app.console.plain_page import PLAIN_HEADERS, plain_html
 from app.console.words import Language, choose_language, translate
 from app.door import Door, LoginError, entered_from
-from bot.channels.web_guard import PLAIN_PAGE_POLICY, SECURITY_HEADERS
 from store import Database, Login, User, utc_now
 
 COOKIE = "nod_console"
 TOO_MANY = "Too many failures: try again in {n} s."
 STAY = timedelta(days=7)
 HOME = "/console/"
-PLAIN_HEADERS = {
-    **SECURITY_HEADERS,
-    "Content-Security-Policy": PLAIN_PAGE_POLICY,
-    "Cache-Control": "no-store",
-}
 
 
 async def read_user(database: Database, token: str | None) -> User | None:
@@ -154,20 +149,13 @@ def _form_html(language: Language, goal: str, name: str, error: LoginError | Non
         problem = f'<p class="problem" role="alert">{said}</p>'
     first = "" if name else " autofocus"
     second = " autofocus" if name else ""
-    return f"""<!doctype html>
-<html lang="{language.value}"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{say("Log in")} · Nod</title>
-<link rel="icon" href="/console/look/mark.svg">
-<link rel="stylesheet" href="/console/look/style.css">
-</head><body class="door"><main>
-<img src="/console/look/mark.svg" width="44" height="44" alt="">
-<h1>Nod</h1><p class="muted">{say("The bot that learns from the replies you approve.")}</p>
+    body = f"""<h1>Nod</h1>
+<p class="muted">{say("The bot that learns from the replies you approve.")}</p>
 <form method="post" action="/console/login">{problem}
 <input type="hidden" name="next" value="{escape(goal)}">
 <label>{say("Name")}<input name="name" value="{escape(name)}" autocomplete="username"
  maxlength="64" required{first}></label>
 <label>{say("Password")}<input name="password" type="password" autocomplete="current-password"
  maxlength="1024" required{second}></label>
-<button class="button main" type="submit">{say("Log in")}</button></form>
-</main></body></html>"""
+<button class="button main" type="submit">{say("Log in")}</button></form>"""
+    return plain_html(language, translate(language, "Log in"), body)
