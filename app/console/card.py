@@ -142,7 +142,7 @@ def _show_phrasings(visit: Visit, reply: Reply) -> None:
         with box("sources", "details"):
             with box("", "summary"):
                 icon("alt_route")
-                tag("span", visit.say("Also asked in {n} ways", n=len(reply.phrasings)))
+                tag("span", visit.say("Other phrasings: {n}", n=len(reply.phrasings)))
             with box("", "ul"):
                 for phrasing in reply.phrasings:
                     tag("li", phrasing)
@@ -151,7 +151,7 @@ def _show_phrasings(visit: Visit, reply: Reply) -> None:
 def _show_question(visit: Visit, item: Item) -> None:
     reply = item.reply
     with box("meta"):
-        chip(item.channel, "plain")
+        chip(visit.say(item.channel), "plain")
         name = visit.name_of(item.customer_name, reply.conversation_id)
         link(name, f"/conversations/{reply.conversation_id}")
         when(visit, reply.created_at)
@@ -166,7 +166,7 @@ def _show_story(visit: Visit, reply: Reply) -> None:
     with box("story"):
         chip(say(reply.way.value), f"way {reply.way.value}")
         if reply.reason:
-            tag("span", reply.reason.removeprefix(f"{reply.way.value}: "))
+            tag("span", say(reply.reason).removeprefix(f"{reply.way.value}: "))
         if reply.mean_logprob is not None:
             _meter(say("Sure"), math.exp(min(0.0, reply.mean_logprob)))
         if reply.agreement is not None:
@@ -175,7 +175,7 @@ def _show_story(visit: Visit, reply: Reply) -> None:
         with box("sources", "details"):
             with box("", "summary"):
                 icon("menu_book")
-                tag("span", say("{n} sources", n=len(reply.sources)))
+                tag("span", say("Sources: {n}", n=len(reply.sources)))
             with box("", "ul"):
                 for source in reply.sources:
                     with box("", "li"):

@@ -68,19 +68,22 @@ def _show_documents(visit: Visit, found: list[Any]) -> None:
         empty("menu_book", say("No documents yet"), say("Upload one, or use nod ingest PATH."))
         return
     headers = (say("Title"), say("Chunks"), say("Size"), say("Read"), "")
-    with table(headers, label=say("Documents"), numbers=(1, 2)):
+    with table(headers, label=say("Documents"), numbers=(1, 2), lesser=(2, 3)):
         for row in found:
             with box("", "tr"):
                 with box("", "td"):
-                    tag("strong", row.title)
-                    tag("div", Path(row.source).name, "muted")
+                    if row.kind is DocumentKind.file:
+                        tag("strong", row.title)
+                        tag("div", Path(row.source).name, "muted")
+                    else:
+                        tag("strong", say(row.title))
                     if row.error:
                         tag("p", row.error, "problem")
                 with box("number", "td"):
                     tag("span", str(row.chunks))
                     if row.indexed < row.chunks:
                         chip(say("{n} wait for an embedding", n=row.chunks - row.indexed), "warn")
-                tag("td", _size(row.size_bytes), "number")
+                tag("td", _size(row.size_bytes) if row.size_bytes else "–", "number")
                 with box("", "td"):
                     when(visit, row.updated_at)
                 with box("", "td"), box("actions"):
@@ -112,11 +115,12 @@ def _remove_button(visit: Visit, row: Any) -> None:
 def _search(visit: Visit) -> None:
     say = visit.say
     with box("card stack"):
+        line, found = box("ask"), box("found", role="status")
+    with line:
         question = field(
             say("What would the bot find?"),
             ui.input(placeholder=say("Ask as a customer would")).props("clearable maxlength=500"),
         )
-        found = box("found", role="status")
 
         async def seek() -> None:
             asked = (question.value or "").strip()
@@ -129,8 +133,7 @@ def _search(visit: Visit) -> None:
 
         act = visit.doing(UserRole.reviewer, seek)
         question.on("keydown.enter", act, [])
-        with box("actions"):
-            button(say("Look up"), act, picture="search")
+        button(say("Look up"), act, picture="search")
 
 
 def _show_found(visit: Visit, chunks: list[Retrieved]) -> None:
@@ -141,11 +144,13 @@ def _show_found(visit: Visit, chunks: list[Retrieved]) -> None:
             with box("", "li"):
                 with box("row"):
                     icon("question_answer" if chunk.kind is ChunkKind.pair else "description")
-                    tag("strong", chunk.question or chunk.title)
+                    tag("strong", chunk.question or chunk.as_source()["title"])
                     if chunk.similarity is not None:
                         chip(f"{chunk.similarity:.2f}", "plain", title=visit.say("Similarity"))
                 tag("p", chunk.text, "passage")
 
 
 def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
     return f"{count / 1024:.1f} kB" if count < 1024**2 else f"{count / 1024**2:.1f} MB"

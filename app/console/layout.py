@@ -102,11 +102,13 @@ def _frame(visit: Visit, path: str) -> Iterator[None]:
     ui.add_body_html(f"<script>document.documentElement.lang = '{html_lang}'</script>")
     colours = visit.request.cookies.get("nod_colours", "system")
     ui.dark_mode(BASE.get(colours))
+    if (outer := ui.context.client.content.parent_slot) is not None:
+        outer.parent.tag = "div"  # it would be a <main> around our own
     with box("frame"):
         tag("a", visit.say("Skip to the content"), "skip", href="#main")
         badges = _side(visit, path)
         with box("page"):
-            top = box("top", "div")
+            top = box("top", "section", aria_label=visit.say("How Nod is doing"))
             with box("content", "main", id="main", tabindex="-1"):
                 yield
 
@@ -179,7 +181,8 @@ def _preference(
     with box("", "a", href=href, title=title, aria_label=title, aria_current=is_chosen or None):
         if picture:
             icon(picture)
-        tag("span", label)
+        else:
+            tag("span", label)
 
 
 def _show_badges(badges: dict[str, TextElement], standing: Standing) -> None:
@@ -211,7 +214,7 @@ def _show_standing(visit: Visit, standing: Standing) -> None:
         tag("span", say("Policy"), "muted")
         link(say(standing.switches.policy.value), "/settings")
     with box("pill grow"):
-        tag("span", say("Live model"), "muted")
+        tag("span", say("Live model"), "muted wide")
         link(standing.live_model or say("base model only"), "/models", "cut")
     with box(f"pill dot {kind}", role="status"):
         tag("span", say(words[standing.is_well]), "wide")

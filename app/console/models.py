@@ -94,7 +94,7 @@ def _show_versions(visit: Visit, versions: list[ModelVersion]) -> None:
     headers = (
         say("Model"), say("Stage"), say("Sure from"), "chrF", say("Similarity"), say("Trained"), "",
     )  # fmt: skip
-    with table(headers, label=say("Model versions"), numbers=(3, 4)):
+    with table(headers, label=say("Model versions"), numbers=(3, 4), lesser=(2, 3, 4, 5)):
         for version in versions:
             _show_version(visit, version)
 

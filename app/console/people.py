@@ -37,7 +37,7 @@ async def show_users(visit: Visit) -> None:
 def _users_table(visit: Visit, users: list[User], refresh: Any) -> None:
     say = visit.say
     headers = (say("Name"), say("Role"), "Telegram", say("Since"), "")
-    with table(headers, label=say("Users")):
+    with table(headers, label=say("Users"), lesser=(2, 3)):
         for user in users:
             with box("", "tr"):
                 with box("", "td"):

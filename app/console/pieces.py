@@ -144,12 +144,21 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
                 tag("dd", str(value))
 
 
-def table(headers: Sequence[str], *, label: str, numbers: Sequence[int] = ()) -> TextElement:
-    """A table that scrolls in itself on narrow screens; rows go into what is returned."""
-    with box("scroll"), box("table", "table", aria_label=label):
+def table(
+    headers: Sequence[str], *, label: str, numbers: Sequence[int] = (), lesser: Sequence[int] = ()
+) -> TextElement:
+    """A table that scrolls in itself on narrow screens; rows go into what is returned.
+
+    `lesser` are the places of columns that a phone does without, so that the rest fits.
+    """
+    without = " ".join(f"without-{place + 1}" for place in lesser)
+    with box("scroll"), box(f"table {without}", "table", aria_label=label):
         with box("", "thead"), box("", "tr"):
             for place, header in enumerate(headers):
-                tag("th", header, "number" if place in numbers else "", scope="col")
+                if header:
+                    tag("th", header, "number" if place in numbers else "", scope="col")
+                else:  # above buttons; a heading without words would be read as an empty one
+                    tag("td")
         return box("", "tbody")
 
 

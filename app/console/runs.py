@@ -60,7 +60,7 @@ async def _show_list(visit: Visit) -> None:
             return fresh, list((await session.execute(query)).all())
 
     async def show(found: tuple[int, list[Any]]) -> None:
-        news.text = say("{n} new examples", n=found[0])
+        news.text = say("New examples: {n}", n=found[0])
         rows.clear()
         with rows:
             _show_rows(visit, found[1])
@@ -77,14 +77,14 @@ def _show_rows(visit: Visit, found: list[Any]) -> None:
         say("Run"), say("State"), say("Asked by"), say("Dataset"), say("Examples"), say("Started"),
         say("Took"),
     )  # fmt: skip
-    with table(headers, label=say("Runs")):
+    with table(headers, label=say("Runs"), lesser=(2, 3, 4)):
         for row in found:
             with box("", "tr"):
                 with box("", "td"):
                     link(f"#{row.id}", f"/runs/{row.id}")
                 with box("", "td"):
                     state_chip(visit, row.state)
-                tag("td", f"{say(row.trigger)} · {row.requested_by}")
+                tag("td", f"{say(row.trigger)} · {say(row.requested_by)}")
                 tag("td", f"v{row.version}" if row.version else "–")
                 tag("td", str(row.train_count or "–"))
                 with box("", "td"):

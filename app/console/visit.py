@@ -107,7 +107,8 @@ class Visit:
 
     def tell(self, what: str, *, is_bad: bool = False) -> None:
         """A short notice at the edge of the page, also read aloud."""
-        ui.notify(what, position="top", classes="notice bad" if is_bad else "notice", timeout=4000)
+        classes, stays_ms = ("notice bad", 6000) if is_bad else ("notice", 2500)
+        ui.notify(what, position="bottom", classes=classes, timeout=stays_ms)
 
     def ago(self, at: datetime | None) -> str:
         """How long ago, in the largest unit that fits."""
