@@ -1,4 +1,4 @@
-"""Waiting for a model that is not loaded: beside the slots, so that other models go on answering."""
+"""Waiting for a model that is not loaded: beside the slots, so that other models answer."""
 
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
