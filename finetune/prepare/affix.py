@@ -35,14 +35,15 @@ class Affix:
             self.shortest = len(texts[0])
         self.count += len(texts)
         self.shortest = min(self.shortest, min(map(len, texts)))
-        if not all(map(str.startswith, texts, repeat(self.prefix))):
+        if self.prefix and not all(map(str.startswith, texts, repeat(self.prefix))):
             self.prefix = _common_prefix([self.prefix, *texts])
-        if not all(map(str.endswith, texts, repeat(self.suffix))):
+        if self.suffix and not all(map(str.endswith, texts, repeat(self.suffix))):
             self.suffix = _common_suffix([self.suffix, *texts])
-        self.begins_with_space &= all(map(str.startswith, texts, repeat(" ")))
+        if self.begins_with_space:
+            self.begins_with_space = all(map(str.startswith, texts, repeat(" ")))
         joined = "\0".join(texts)
         self.contained.update(
-            mark for mark in self.marks if mark not in self.contained and mark in joined
+            mark for mark in self.marks if mark not in self.contained and _is_in(mark, joined)
         )
 
     def joined_with(self, other: "Affix") -> "Affix":
@@ -58,6 +59,11 @@ class Affix:
             begins_with_space=self.begins_with_space and other.begins_with_space,
             shortest=min(self.shortest, other.shortest),
         )
+
+
+def _is_in(mark: str, text: str) -> bool:
+    """Most texts lack a letter of the mark already, and one letter is found far sooner."""
+    return all(letter in text for letter in dict.fromkeys(mark)) and mark in text
 
 
 def _common_suffix(texts: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import compress
 from typing import Any
 
 Line = dict[str, Any]
@@ -35,10 +36,9 @@ class Batch:
         """Those examples alone for which `wanted` is true."""
         if all(wanted):
             return self
-        places = [place for place, is_wanted in enumerate(wanted) if is_wanted]
         return Batch(
-            numbers=[self.numbers[place] for place in places],
-            prompts=[self.prompts[place] for place in places],
-            completions=[self.completions[place] for place in places],
-            lines=None if self.lines is None else [self.lines[place] for place in places],
+            numbers=list(compress(self.numbers, wanted)),
+            prompts=list(compress(self.prompts, wanted)),
+            completions=list(compress(self.completions, wanted)),
+            lines=None if self.lines is None else list(compress(self.lines, wanted)),
         )

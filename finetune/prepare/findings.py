@@ -7,10 +7,10 @@ from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from finetune.prepare.affix import ENDINGS, LAST_SEPARATOR, SEPARATORS
 from finetune.prepare.batch import Kind
+from finetune.prepare.hashes import count_distinct
 from finetune.prepare.survey import MAX_CHARS, Affixes, Flag, Letters, Mask, Survey
 
 
@@ -97,20 +97,3 @@ class Findings:
         shouting = np.count_nonzero(capitals * 2 > small)
         lettered = np.count_nonzero(capitals + small)
         return bool(capitals.sum() * 2 > small.sum() and shouting * 3 > lettered)
-
-
-def count_distinct(hashes: npt.NDArray[np.int64]) -> int:
-    """By sorting: numpy's own `unique` keeps a table that takes several times the memory."""
-    ordered = np.sort(hashes)
-    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1 if len(ordered) else 0
-
-
-def find_repeated(hashes: npt.NDArray[np.int64], among: Mask) -> Mask:
-    """Those whose hash an earlier one has."""
-    rows = np.flatnonzero(among)
-    chosen = hashes[rows]
-    order = np.argsort(chosen, kind="stable")
-    ordered = chosen[order]
-    repeated = np.zeros(len(among), dtype=np.bool_)
-    repeated[rows[order[1:][ordered[1:] == ordered[:-1]]]] = True
-    return repeated

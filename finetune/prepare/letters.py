@@ -7,26 +7,25 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from finetune.prepare.codes import Codes, Flags, Places, codes_of, count_before, lengths_of
+
 _CAPITAL, _SMALL = 1, 2
 
 
-def count_letters(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def count_letters(texts: Sequence[str]) -> tuple[Places, Places]:
     """Capitals and small letters of each text, of whatever script has them."""
-    joined = "\0".join([*texts, ""])  # an empty text still has its separator to be counted in
-    if joined.isascii():
-        kinds = _kinds()[:128][np.frombuffer(joined.encode(), dtype=np.uint8)]
-    else:
-        kinds = _kinds()[np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")]
-    ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
-    return _count(kinds == _CAPITAL, ends), _count(kinds == _SMALL, ends)
+    codes = codes_of("".join(texts))
+    ends = np.concatenate(([0], np.cumsum(lengths_of(texts))))
+    capitals, small = (np.diff(count_before(flags, ends)) for flags in _cases(codes))
+    return capitals, small
 
 
-def _count(flags: npt.NDArray[np.bool_], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    if not len(ends):
-        return np.zeros(0, dtype=np.int64)
-    starts = np.concatenate(([0], ends[:-1]))
-    counts: npt.NDArray[np.int64] = np.add.reduceat(flags.view(np.uint8), starts, dtype=np.int64)
-    return counts
+def _cases(codes: Codes) -> tuple[Flags, Flags]:
+    """Which codes are capitals, and which small letters."""
+    if codes.dtype == np.uint8:
+        return codes - np.uint8(ord("A")) < 26, codes - np.uint8(ord("a")) < 26
+    kinds = _kinds()[codes]
+    return kinds == _CAPITAL, kinds == _SMALL
 
 
 @cache

@@ -8,7 +8,8 @@ import numpy as np
 
 from finetune.prepare.batch import Kind
 from finetune.prepare.errors import NothingPreparedError
-from finetune.prepare.findings import Findings, Task, find_repeated
+from finetune.prepare.findings import Findings, Task
+from finetune.prepare.hashes import find_repeated
 from finetune.prepare.near import NearDuplicates, find_near
 from finetune.prepare.options import Limits
 from finetune.prepare.reading import Reading

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from finetune.prepare.affix import ENDINGS, SEPARATORS, Affix
 from finetune.prepare.batch import Batch
+from finetune.prepare.codes import lengths_of
 from finetune.prepare.letters import count_letters
 from finetune.prepare.near import HASHES, Signatures, sign
 
@@ -173,5 +174,7 @@ def _look_closely(prompts: Sequence[str], completions: Sequence[str]) -> _Look:
     return sign(both), flags, np.minimum(letters, 0xFFFF).astype(np.uint16)
 
 
-def _blank(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
-    return np.fromiter((not text.strip() for text in texts), dtype=np.bool_, count=len(texts))
+def _blank(texts: Sequence[str]) -> Mask:
+    spaces = np.fromiter(map(str.isspace, texts), dtype=np.bool_, count=len(texts))
+    blank: Mask = spaces | (lengths_of(texts) == 0)
+    return blank

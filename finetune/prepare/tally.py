@@ -12,7 +12,9 @@ from finetune.prepare.shorten import MESSAGE_TOKENS
 from finetune.prepare.tokens import Tokenizer
 
 EXACT = 50_000
-"""Up to so many examples every token is counted; of more, those of a random sample this large."""
+"""Up to so many examples every token is counted."""
+SAMPLE = 20_000
+"""Of more, those of a random sample this large: the total is known to half a percent and better."""
 LANGUAGES = 2_000
 """Examples whose language is looked at."""
 
@@ -35,7 +37,7 @@ class Tally:
     languages: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self._chance = min(1.0, EXACT / max(1, self.expected))
+        self._chance = 1.0 if self.expected <= EXACT else SAMPLE / self.expected
         self._random = np.random.default_rng(0)
 
     def add(self, batch: Batch) -> None:

@@ -94,20 +94,26 @@ def _lines(
     """Writes, and gives the length of each line."""
     for batch in apply_plan(reading, plan):
         tally.add(batch)
-        lines = _encode(batch)
+        lines = encode(batch)
         file.write(b"".join(lines))
         on_batch(len(batch))
         yield list(map(len, lines))
 
 
-def _encode(batch: Batch) -> list[bytes]:
-    dumps = orjson.dumps
+def encode(batch: Batch) -> list[bytes]:
+    """A line for each example."""
     if batch.lines is not None:
-        return [dumps(line) + b"\n" for line in batch.lines]
-    return [
-        b'{"prompt":%b,"completion":%b}\n' % (dumps(prompt), dumps(completion))
-        for prompt, completion in zip(batch.prompts, batch.completions, strict=True)
-    ]
+        return [orjson.dumps(line) + b"\n" for line in batch.lines]
+    quoted = zip(_quote(batch.prompts), _quote(batch.completions), strict=True)
+    return [b'{"prompt":"%b","completion":"%b"}\n' % pair for pair in quoted]
+
+
+def _quote(texts: list[str]) -> list[bytes]:
+    """Texts as they stand in JSON, without their quotes.
+
+    Written as one list and parted at its ends of lines, which in a text would be `\\n`.
+    """
+    return orjson.dumps(texts, option=orjson.OPT_INDENT_2)[5:-3].split(b'",\n  "') if texts else []
 
 
 def _split(count: int, valid: float | None) -> tuple[list[int], list[int]]:

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune.prepare.batch import Kind
-from finetune.prepare.findings import Findings, Task, count_distinct, find_repeated
+from finetune.prepare.findings import Findings, Task
+from finetune.prepare.hashes import count_distinct, find_repeated, is_among
 from finetune.prepare.remedies.remedy import NOTHING, Effect, Remedy, yes_or_no
 from finetune.prepare.survey import MAX_CHARS, Flag, Mask
 
@@ -90,10 +91,7 @@ def find_conflicts(findings: Findings) -> Mask:
     again = find_repeated(survey.prompt_hashes, different)
     if not again.any():
         return again
-    prompts = np.sort(survey.prompt_hashes[again])
-    places = np.minimum(np.searchsorted(prompts, survey.prompt_hashes), len(prompts) - 1)
-    mask: Mask = asked & (prompts[places] == survey.prompt_hashes)
-    return mask
+    return asked & is_among(survey.prompt_hashes, np.sort(survey.prompt_hashes[again]))
 
 
 def _in_groups(hashes: npt.NDArray[np.int64], mask: Mask) -> list[int]:
