@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAioHttpClient
 from pydantic import SecretStr
 
 from app.model_server import ModelServer
@@ -31,7 +31,13 @@ async def open_clients(
     """Connected to the endpoints that the settings name, or to our own model server."""
     base_url = settings.model_base_url or (server.base_url if server else None)
     key = settings.model_api_key.get_secret_value()
-    models = AsyncOpenAI(base_url=base_url, api_key=key, timeout=settings.model_timeout_s)
+    models = AsyncOpenAI(
+        base_url=base_url,
+        api_key=key,
+        timeout=settings.model_timeout_s,
+        # Its parser is written in C: a streamed word costs half of what it does with h11.
+        http_client=DefaultAioHttpClient(),
+    )
 
     def other(url: str | None, secret: str | None) -> AsyncOpenAI:
         if url is None and secret is None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import CursorResult, bindparam, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.canary import choose_version
 from bot.claim import after, back_off_s
@@ -15,9 +15,10 @@ from bot.outbox import Delivery
 from bot.phrases import Phrase
 from bot.policy import needs_review, status_of
 from bot.prompt import Chat
-from bot.turns import add_reply, lock, read_history
+from bot.turns import add_reply, change_conversation, lock, read_history
 from store import (
     Conversation,
+    Executor,
     Mask,
     ModelVersion,
     Reply,
@@ -27,8 +28,10 @@ from store import (
     Turn,
     TurnState,
     Way,
+    fetch,
     utc_now,
 )
+from store.core import columns_of
 from store.switches import read_switches
 
 FIRST_RETRY_S = 2.0
@@ -47,40 +50,31 @@ class Scene:
     model_version: ModelVersion | None
 
 
-async def read_scene(session: AsyncSession, turn: Turn) -> Scene:
+async def read_scene(connection: AsyncConnection, turn: Turn) -> Scene:
     """The conversation so far, the switches, the default mask and its model version."""
-    conversation, mask, versions = await _read_around(session, turn)
-    switches = await read_switches(session)
+    conversation = (await fetch(connection, Conversation, _OF_TURN, {"id": turn.conversation_id}))[
+        0
+    ]
+    masks = await fetch(connection, Mask, _DEFAULT_MASK, {})
+    versions = await fetch(connection, ModelVersion, _OFFERED, {})
+    switches = await read_switches(connection)
     return Scene(
         conversation=conversation,
-        history=await read_history(session, turn, from_seq=conversation.context_from_seq),
+        history=await read_history(connection, turn, from_seq=conversation.context_from_seq),
         switches=switches,
-        mask=mask or new_default(),
+        mask=masks[0] if masks else new_default(),
         model_version=choose_version(conversation.id, versions, switches.canary_share),
     )
 
 
-async def _read_around(
-    session: AsyncSession, turn: Turn
-) -> tuple[Conversation, Mask | None, list[ModelVersion]]:
-    rows = await session.execute(_AROUND, {"id": turn.conversation_id})
-    found = rows.all()
-    conversation, mask, _ = found[0]
-    return conversation, mask, [version for *_, version in found if version is not None]
-
-
 # Statements of every message are made once: to make one costs more than to carry it out.
-_AROUND = (
-    select(Conversation, Mask, ModelVersion)
-    .select_from(Conversation)
-    .outerjoin(Mask, Mask.is_default.is_(True))
-    .outerjoin(ModelVersion, ModelVersion.stage.in_((Stage.live, Stage.canary)))
-    .where(Conversation.id == bindparam("id"))
-)
+_OF_TURN = columns_of(Conversation).where(Conversation.id == bindparam("id"))
+_DEFAULT_MASK = columns_of(Mask).where(Mask.is_default.is_(True))
+_OFFERED = columns_of(ModelVersion).where(ModelVersion.stage.in_((Stage.live, Stage.canary)))
 
 
 async def keep_draft(
-    session: AsyncSession,
+    executor: Executor,
     turn: Turn,
     draft: Draft,
     switches: Switches,
@@ -93,42 +87,42 @@ async def keep_draft(
     `offered` is the tuned model that could have answered. A draft that comes after a person took
     the conversation over is kept, but withdrawn.
     """
-    conversation = await lock(session, turn.conversation_id)
-    if not await _end_claim(session, turn, state=TurnState.answered):
+    conversation = await lock(executor, turn.conversation_id)
+    if not await _end_claim(executor, turn, state=TurnState.answered):
         return None
-    if draft.way is Way.notice and await _has_notice(session, turn):
+    if draft.way is Way.notice and await _has_notice(executor, turn):
         return None  # a fixed text is sent once for a turn
     status = status_of(draft, switches.policy)
     if conversation.taken_over_at is not None:
         status = ReplyStatus.withdrawn
     reply = _as_reply(turn, draft, mode=switches.mode, status=status)
     reply.offered_version_id = offered.id if offered else None
-    return await _add(session, conversation, reply, outbox)
+    return await _add(executor, conversation, reply, outbox)
 
 
 async def postpone(
-    session: AsyncSession, turn: Turn, reason: str, *, outbox: Claimer[Delivery] | None = None
+    executor: Executor, turn: Turn, reason: str, *, outbox: Claimer[Delivery] | None = None
 ) -> Delivery | None:
     """Put a claimed turn off until the model is back; the notice to send, the first time.
 
     After six hours it is given up: the customer hears so, and a person is asked.
     """
-    conversation = await lock(session, turn.conversation_id)
+    conversation = await lock(executor, turn.conversation_id)
     gives_up = utc_now() - turn.created_at > GIVE_UP_AFTER
     state = TurnState.failed if gives_up else TurnState.waiting
     if conversation.taken_over_at is not None:
         state = TurnState.answered
-    if not await _end_claim(session, turn, state=state, due_at=_next_try(turn.attempts)):
+    if not await _end_claim(executor, turn, state=state, due_at=_next_try(turn.attempts)):
         return None
     if state is TurnState.answered:
         return None
     way = Way.unknown if gives_up else Way.notice
-    if way is Way.notice and await _has_notice(session, turn):
+    if way is Way.notice and await _has_notice(executor, turn):
         return None
     text = (Phrase.unknown if gives_up else Phrase.notice).like(turn.text)
     draft = Draft(text=text, way=way, reason=f"{way}: {reason}", is_sure=False)
     reply = _as_reply(turn, draft, mode="", status=ReplyStatus.ready)
-    return await _add(session, conversation, reply, outbox)
+    return await _add(executor, conversation, reply, outbox)
 
 
 def _next_try(attempts: int) -> datetime:
@@ -136,7 +130,7 @@ def _next_try(attempts: int) -> datetime:
 
 
 async def _end_claim(
-    session: AsyncSession, turn: Turn, *, state: TurnState, due_at: datetime | None = None
+    executor: Executor, turn: Turn, *, state: TurnState, due_at: datetime | None = None
 ) -> bool:
     """Let a turn go, unless another worker holds it by now."""
     values = {
@@ -145,7 +139,7 @@ async def _end_claim(
         "state_": state,
         "due_at_": due_at or turn.due_at,
     }
-    result = await session.execute(_END_CLAIM, values)
+    result = await executor.execute(_END_CLAIM, values)
     assert isinstance(result, CursorResult)
     return result.rowcount == 1
 
@@ -167,20 +161,20 @@ _END_CLAIM = (
 )
 
 
-async def _has_notice(session: AsyncSession, turn: Turn) -> bool:
+async def _has_notice(executor: Executor, turn: Turn) -> bool:
     same = select(Reply.id).where(Reply.turn_id == turn.id, Reply.way == Way.notice)
-    return await session.scalar(same) is not None
+    return await executor.scalar(same) is not None
 
 
 async def _add(
-    session: AsyncSession,
+    executor: Executor,
     conversation: Conversation,
     reply: Reply,
     outbox: Claimer[Delivery] | None,
 ) -> Delivery:
     if reply.way is Way.unknown:
-        conversation.wants_person_at = utc_now()
-    return await add_reply(session, conversation, reply, outbox)
+        await change_conversation(executor, conversation.id, wants_person_at=utc_now())
+    return await add_reply(executor, conversation, reply, outbox)
 
 
 def _as_reply(turn: Turn, draft: Draft, *, mode: str, status: ReplyStatus) -> Reply:

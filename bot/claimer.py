@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.bell import Bell
 from bot.claim import lease_from, make_owner
-from store import Reply, Turn, utc_now
+from store import Executor, Reply, Turn, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +71,8 @@ class Claimer(ABC, Generic[_W]):
         self._bell.ring()
 
     @abstractmethod
-    async def claim_new(self, session: AsyncSession, work: _W) -> None:
-        """Claim work that is being stored, if it would be the next here, and there is room."""
+    async def claim_new(self, executor: Executor, work: _W) -> None:
+        """Claim work that is about to be stored, if it is the next here, and there is room."""
 
     @abstractmethod
     async def _claim(self, room: int) -> Sequence[_W]:

@@ -4,22 +4,21 @@ The row is the promise: it is written in the transaction that answers the custom
 """
 
 from sqlalchemy import select, true, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from store import Forgetting, ForgettingState, Turn, TurnState, utc_now
+from store import Executor, Forgetting, ForgettingState, Turn, TurnState, insert, utc_now
 
 CUSTOMER, RETENTION = "customer", "retention"
 
 
 async def ask_to_forget(
-    session: AsyncSession, conversation_id: str, asked_by: str, before_seq: int | None = None
+    executor: Executor, conversation_id: str, asked_by: str, before_seq: int | None = None
 ) -> None:
     """Ask for the end of a conversation, or of its turns before one; asked twice, it is asked once.
 
     What waits for an answer is not answered any more.
     """
     before = Turn.seq < before_seq if before_seq is not None else true()
-    await session.execute(
+    await executor.execute(
         update(Turn)
         .where(Turn.conversation_id == conversation_id, Turn.state == TurnState.waiting, before)
         .values(state=TurnState.answered)
@@ -31,13 +30,11 @@ async def ask_to_forget(
         if before_seq is None
         else Forgetting.before_seq == before_seq,
     )
-    if await session.scalar(same) is None:
-        session.add(
-            Forgetting(
-                conversation_id=conversation_id,
-                before_seq=before_seq,
-                asked_by=asked_by[:64],
-                due_at=utc_now(),
-            )
+    if await executor.scalar(same) is None:
+        forgetting = Forgetting(
+            conversation_id=conversation_id,
+            before_seq=before_seq,
+            asked_by=asked_by[:64],
+            due_at=utc_now(),
         )
-        await session.flush()
+        await insert(executor, forgetting)

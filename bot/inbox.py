@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 from sqlalchemy import bindparam, exists, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.claimer import Claimer
 from bot.forgetting import CUSTOMER, ask_to_forget
 from bot.message import Message
 from bot.outbox import Delivery
 from bot.phrases import Phrase
-from bot.turns import add_reply, append_turn, lock_conversation
-from store import Conversation, Database, Reply, ReplyStatus, Role, Turn, TurnState, Way
+from bot.turns import add_reply, change_conversation, lock_conversation, next_seq
+from store import Conversation, Database, Reply, ReplyStatus, Role, Turn, TurnState, Way, insert
 from store.text import clean_text
 
 MAX_TEXT_CHARS = 8_000
@@ -50,13 +50,13 @@ class Inbox:
         nothing else happens, but for `/forget`.
         """
         message = replace(message, text=clean_text(message.text))
-        async with self._database.write() as session:
+        async with self._database.write_core() as connection:
             conversation = await lock_conversation(
-                session, message.channel, message.address, message.customer_name
+                connection, message.channel, message.address, message.customer_name
             )
-            if await _is_known(session, conversation, message.delivery_id):
+            if await _is_known(connection, conversation, message.delivery_id):
                 return None
-            turn, delivery = await self._store(session, conversation, message)
+            turn, delivery = await self._store(connection, conversation, message)
         if delivery is not None and self._outbox is not None:
             self._outbox.take_over(delivery)
         if turn.state in _TO_ANSWER and self._worker is not None:
@@ -64,40 +64,40 @@ class Inbox:
         return turn
 
     async def _store(
-        self, session: AsyncSession, conversation: Conversation, message: Message
+        self, connection: AsyncConnection, conversation: Conversation, message: Message
     ) -> tuple[Turn, Delivery | None]:
         is_taken_over = conversation.taken_over_at is not None
         is_forget = _is(FORGET, message)
         answer = None if is_taken_over and not is_forget else _fixed_reply(message)
         waits = answer is None and not is_taken_over
-        turn = append_turn(
-            session,
-            conversation,
-            Role.customer,
-            _as_stored(message),
+        turn = Turn(
+            conversation_id=conversation.id,
+            seq=await next_seq(connection, conversation.id),
+            role=Role.customer,
+            text=_as_stored(message),
             delivery_id=message.delivery_id,
             state=TurnState.waiting if waits else TurnState.answered,
         )
-        if is_forget or _is(RESET, message):
-            conversation.context_from_seq = turn.seq + 1
-        if is_forget:
-            await ask_to_forget(session, conversation.id, CUSTOMER, turn.seq)
         if self._worker is not None:
-            await self._worker.claim_new(session, turn)
-        await session.flush()
+            await self._worker.claim_new(connection, turn)
+        await insert(connection, turn)
+        if is_forget or _is(RESET, message):
+            await change_conversation(connection, conversation.id, context_from_seq=turn.seq + 1)
+        if is_forget:
+            await ask_to_forget(connection, conversation.id, CUSTOMER, turn.seq)
         if answer is None:
             return turn, None
         reply = _at_once(turn, answer)
-        return turn, await add_reply(session, conversation, reply, self._outbox)
+        return turn, await add_reply(connection, conversation, reply, self._outbox)
 
 
 async def _is_known(
-    session: AsyncSession, conversation: Conversation, delivery_id: str | None
+    connection: AsyncConnection, conversation: Conversation, delivery_id: str | None
 ) -> bool:
     if delivery_id is None:
         return False
     same = {"id": conversation.id, "delivery_id_": delivery_id}
-    return bool(await session.scalar(_IS_KNOWN, same))
+    return bool(await connection.scalar(_IS_KNOWN, same))
 
 
 # Statements of every message are made once: to make one costs more than to carry it out.

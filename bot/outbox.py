@@ -28,6 +28,7 @@ from store import (
     ChunkKind,
     Conversation,
     Database,
+    Executor,
     Reply,
     ReplyStatus,
     Review,
@@ -66,11 +67,11 @@ class Outbox(Claimer[Delivery]):
         self._channels = channels
         self._on_sent = on_sent
 
-    async def claim_new(self, session: AsyncSession, delivery: Delivery) -> None:
+    async def claim_new(self, executor: Executor, delivery: Delivery) -> None:
         reply, conversation = delivery
         if reply.status is not ReplyStatus.ready or conversation.channel not in self._channels:
             return
-        if self._may_claim() and not await session.scalar(_IS_BEHIND, {"id": conversation.id}):
+        if self._may_claim() and not await executor.scalar(_IS_BEHIND, {"id": conversation.id}):
             reply.status = ReplyStatus.sending
             self._sign(reply)
 
@@ -160,10 +161,8 @@ class Outbox(Claimer[Delivery]):
             values |= {"claimed_by": None, "claimed_until": None}
         else:
             values |= {"claimed_until": lease_from(utc_now())}
-        async with self._database.write() as session:
-            await session.execute(
-                _OURS.values(**values), {"reply_id": reply.id, "owner": self._owner}
-            )
+        async with self._database.write_core() as connection:
+            await connection.execute(_OURS, {**values, "reply_id": reply.id, "owner": self._owner})
 
     async def _release(self) -> None:
         async with self._database.write() as session:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bot.tokens import count_tokens, cut_to_tokens
 from knowledge.retrieved import Retrieved
-from store import Mask, Role, Turn
+from store import Mask, Role
 
 Chat = list[dict[str, str]]
 """Messages in OpenAI's form: {"role", "content"}."""
@@ -60,20 +60,20 @@ def build_prompt(
     ]
 
 
-def as_history(turns: Iterable[Turn]) -> Chat:
+def as_history(turns: Iterable[tuple[Role, str]]) -> Chat:
     """Turns, oldest first, as exchanges: what the customer said, and what was answered.
 
     What got no answer is left out: a small model would answer it now.
     """
     chat: Chat = []
-    for turn in turns:
-        role = "user" if turn.role is Role.customer else "assistant"
+    for who, text in turns:
+        role = "user" if who is Role.customer else "assistant"
         if chat and chat[-1]["role"] == role == "user":
-            chat[-1] = {"role": role, "content": turn.text}
+            chat[-1] = {"role": role, "content": text}
         elif chat and chat[-1]["role"] == role:
-            chat[-1] = {"role": role, "content": f"{chat[-1]['content']}\n{turn.text}"}
+            chat[-1] = {"role": role, "content": f"{chat[-1]['content']}\n{text}"}
         elif chat or role == "user":
-            chat.append({"role": role, "content": turn.text})
+            chat.append({"role": role, "content": text})
     return chat[:-1] if chat and chat[-1]["role"] == "user" else chat
 
 

@@ -174,7 +174,7 @@ async def answer_as_person(
         )
         session.add(reply)
         await session.flush()
-        append_reply_turn(session, conversation, reply)
+        await append_reply_turn(session, reply)
         conversation.wants_person_at = None
         _log(session, who, "answer_as_person", conversation_id, reply_id=reply.id)
         return reply
@@ -219,7 +219,7 @@ async def _take_effect(
     elif was_held:
         reply.text, reply.status = review.text or reply.text, ReplyStatus.ready
         reply.due_at = utc_now()
-        append_reply_turn(session, conversation, reply)
+        await append_reply_turn(session, reply)
     if not was_held and not reply.sent_parts:
         await _revise_turn(session, reply, review)
 

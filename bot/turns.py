@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -12,14 +12,18 @@ from bot.outbox import Delivery
 from bot.prompt import Chat, as_history
 from store import (
     Conversation,
+    Executor,
     Reply,
     ReplyStatus,
     Role,
     Turn,
     Way,
     conversation_id,
+    fetch,
+    insert,
     utc_now,
 )
+from store.core import columns_of
 
 HISTORY_TURNS = 40
 """So far at most it is read back; the token budget of the prompt is far below it."""
@@ -28,58 +32,88 @@ _SAYS_NOTHING = (Way.notice, Way.unknown)
 
 
 async def lock_conversation(
-    session: AsyncSession, channel: str, address: str, customer_name: str | None = None
+    executor: Executor, channel: str, address: str, customer_name: str | None = None
 ) -> Conversation:
     """The conversation at an address, made where there is none, and held until the commit."""
     id_ = conversation_id(channel, address)
-    found = (await session.scalars(_LOCKED, {"id": id_})).one_or_none()
+    found = await _locked(executor, id_)
     if found is None:
-        await _insert_conversation(session, id=id_, channel=channel, address=address)
-        found = await lock(session, id_)
-    if customer_name:
-        found.customer_name = customer_name[:255]
+        await _insert_conversation(executor, id=id_, channel=channel, address=address)
+        found = await lock(executor, id_)
+    name = (customer_name or "")[:255]
+    if name and name != found.customer_name:
+        await change_conversation(executor, id_, customer_name=name)
     return found
 
 
-async def lock(session: AsyncSession, id_: str) -> Conversation:
-    """A conversation that there is, held until the commit."""
-    return (await session.scalars(_LOCKED, {"id": id_})).one()
+async def lock(executor: Executor, id_: str) -> Conversation:
+    """A conversation that there is, held until the commit.
+
+    It belongs to no session: `change_conversation` changes it.
+    """
+    found = await _locked(executor, id_)
+    if found is None:
+        raise LookupError(f"there is no conversation {id_}")
+    return found
+
+
+async def _locked(executor: Executor, id_: str) -> Conversation | None:
+    found = await fetch(executor, Conversation, _LOCKED, {"id": id_})
+    return found[0] if found else None
 
 
 # Statements of every message are made once: to make one costs more than to carry it out.
-_LOCKED = (
-    select(Conversation)
-    .where(Conversation.id == bindparam("id"))
-    .with_for_update()
-    .execution_options(populate_existing=True)
+_LOCKED = columns_of(Conversation).where(Conversation.id == bindparam("id")).with_for_update()
+
+
+async def change_conversation(executor: Executor, id_: str, **values: object) -> None:
+    """Change columns of a conversation."""
+    await executor.execute(
+        update(Conversation)
+        .where(Conversation.id == id_)
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _insert_conversation(executor: Executor, **values: str) -> None:
+    """Both databases can leave an insertion out when another process was faster."""
+    insert = sqlite.insert if _is_sqlite(executor) else postgresql.insert
+    await executor.execute(insert(Conversation).values(**values).on_conflict_do_nothing())
+
+
+def _is_sqlite(executor: Executor) -> bool:
+    bound = executor.get_bind() if isinstance(executor, AsyncSession) else executor
+    return bound.dialect.name == "sqlite"
+
+
+async def next_seq(executor: Executor, conversation_id: str) -> int:
+    """The place of the next turn, which is taken with it."""
+    values = {"id_": conversation_id, "now": utc_now()}
+    return int((await executor.execute(_NEXT_SEQ, values)).scalar_one())
+
+
+_NEXT_SEQ = (
+    update(Conversation)
+    .where(Conversation.id == bindparam("id_"))
+    .values(last_seq=Conversation.last_seq + 1, updated_at=bindparam("now"))
+    .returning(Conversation.last_seq)
+    .execution_options(synchronize_session=False)
 )
 
 
-async def _insert_conversation(session: AsyncSession, **values: str) -> None:
-    """Both databases can leave an insertion out when another process was faster."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    await session.execute(insert(Conversation).values(**values).on_conflict_do_nothing())
-
-
-def append_turn(
-    session: AsyncSession, conversation: Conversation, role: Role, text: str, **values: Any
+async def append_turn(
+    executor: Executor, conversation_id: str, role: Role, text: str, **values: Any
 ) -> Turn:
-    """The next turn of a conversation, which the caller has locked."""
-    conversation.last_seq += 1
-    conversation.updated_at = utc_now()
-    turn = Turn(
-        conversation_id=conversation.id,
-        seq=conversation.last_seq,
-        role=role,
-        text=text,
-        **values,
-    )
-    session.add(turn)
+    """The next turn of a conversation."""
+    seq = await next_seq(executor, conversation_id)
+    turn = Turn(conversation_id=conversation_id, seq=seq, role=role, text=text, **values)
+    await insert(executor, turn)
     return turn
 
 
 async def add_reply(
-    session: AsyncSession,
+    executor: Executor,
     conversation: Conversation,
     reply: Reply,
     outbox: Claimer[Delivery] | None = None,
@@ -91,21 +125,20 @@ async def add_reply(
     delivery = reply, conversation
     may_go = reply.status is ReplyStatus.ready
     if may_go and outbox is not None:
-        await outbox.claim_new(session, delivery)
-    session.add(reply)
-    await session.flush()
+        await outbox.claim_new(executor, delivery)
+    await insert(executor, reply)
     if may_go:
-        append_reply_turn(session, conversation, reply)
+        await append_reply_turn(executor, reply)
     return delivery
 
 
-def append_reply_turn(session: AsyncSession, conversation: Conversation, reply: Reply) -> Turn:
+async def append_reply_turn(executor: Executor, reply: Reply) -> Turn:
     """What the customer is about to get, as a turn: for a reply that may be delivered."""
     role = Role.person if reply.way is Way.person else Role.bot
-    return append_turn(session, conversation, role, reply.text, reply_id=reply.id)
+    return await append_turn(executor, reply.conversation_id, role, reply.text, reply_id=reply.id)
 
 
-async def read_history(session: AsyncSession, turn: Turn, *, from_seq: int = 0) -> Chat:
+async def read_history(executor: Executor, turn: Turn, *, from_seq: int = 0) -> Chat:
     """The exchanges before a customer's turn, as far back as /reset allows.
 
     An answer stands with its question, also where the customer wrote on before it came. Notices
@@ -119,14 +152,14 @@ async def read_history(session: AsyncSession, turn: Turn, *, from_seq: int = 0) 
         "from_seq": from_seq,
         "least": max(from_seq, turn.seq - HISTORY_TURNS),
     }
-    return as_history(await session.scalars(_HISTORY, since))
+    return as_history(await executor.execute(_HISTORY, since))
 
 
-def _history() -> Select[Turn]:
+def _history() -> Select[Role, str]:
     asked = aliased(Turn)
     place = func.coalesce(asked.seq, Turn.seq)
     return (
-        select(Turn)
+        select(Turn.role, Turn.text)
         .outerjoin(Reply, Reply.id == Turn.reply_id)
         .outerjoin(asked, asked.id == Reply.turn_id)
         .where(

@@ -22,7 +22,7 @@ from bot.claimer import Claimer
 from bot.draft import Draft
 from bot.outbox import Delivery
 from bot.policy import shows_while_written
-from store import Database, Turn, TurnState, utc_now
+from store import Database, Executor, Turn, TurnState, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +50,11 @@ class AnswerWorker(Claimer[Turn]):
         self._channels = channels
         self._outbox = outbox
 
-    async def claim_new(self, session: AsyncSession, turn: Turn) -> None:
+    async def claim_new(self, executor: Executor, turn: Turn) -> None:
         if turn.state is not TurnState.waiting or not self._may_claim():
             return
         before = {"id": turn.conversation_id, "seq": turn.seq}
-        with session.no_autoflush:  # it is not stored yet, and is so in one go
-            is_behind = await session.scalar(_IS_BEHIND, before)
-        if not is_behind:
+        if not await executor.scalar(_IS_BEHIND, before):
             turn.state = TurnState.answering
             self._sign(turn)
 
@@ -70,8 +68,8 @@ class AnswerWorker(Claimer[Turn]):
 
     async def _do(self, turn: Turn) -> None:
         try:
-            async with self._database.read() as session:
-                scene = await read_scene(session, turn)
+            async with self._database.read_core() as connection:
+                scene = await read_scene(connection, turn)
             preview = self._preview(scene, turn)
             async with self._kept_alive(turn, preview):
                 delivery = await self._reply(turn, scene, preview)
@@ -87,9 +85,9 @@ class AnswerWorker(Claimer[Turn]):
         except NoAnswerYetError as error:
             log.warning("answer_put_off", turn_id=turn.id, attempts=turn.attempts)
             return await self._put_off(turn, str(error))
-        async with self._database.write() as session:
+        async with self._database.write_core() as connection:
             return await keep_draft(
-                session, turn, draft, scene.switches, scene.model_version, outbox=self._outbox
+                connection, turn, draft, scene.switches, scene.model_version, outbox=self._outbox
             )
 
     async def _draft(self, turn: Turn, scene: Scene, preview: Preview | None) -> Draft:
@@ -104,8 +102,8 @@ class AnswerWorker(Claimer[Turn]):
         )
 
     async def _put_off(self, turn: Turn, reason: str) -> Delivery | None:
-        async with self._database.write() as session:
-            return await postpone(session, turn, reason, outbox=self._outbox)
+        async with self._database.write_core() as connection:
+            return await postpone(connection, turn, reason, outbox=self._outbox)
 
     def _preview(self, scene: Scene, turn: Turn) -> Preview | None:
         """None where the customer is on another process's channel."""

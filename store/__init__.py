@@ -15,7 +15,8 @@ from store.conversation import (
     Way,
     conversation_id,
 )
-from store.database import Database
+from store.core import fetch, insert
+from store.database import Database, Executor
 from store.document import Chunk, ChunkKind, Document, DocumentKind
 from store.learning import (
     Dataset,
@@ -46,6 +47,7 @@ __all__ = [
     "DocumentKind",
     "EvaluationItem",
     "Example",
+    "Executor",
     "Forgetting",
     "ForgettingState",
     "Lease",
@@ -77,5 +79,7 @@ __all__ = [
     "Via",
     "Way",
     "conversation_id",
+    "fetch",
+    "insert",
     "utc_now",
 ]

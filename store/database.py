@@ -4,7 +4,8 @@
     async with database.read() as session: ...
     async with database.write() as session: ...   # commits at the end, or rolls back
 
-Never await a model or a channel inside either: a session is held for milliseconds.
+Never await a model or a channel inside either: a session is held for milliseconds. What every
+message does goes without a session, at half its cost: `read_core`, `write_core`.
 """
 
 import asyncio
@@ -17,7 +18,12 @@ from typing import Any, cast
 
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine import Connection as SyncConnection
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 from store.sqlite import Connection
 from store.text import clean_values
@@ -26,9 +32,12 @@ SQLITE_BUSY_TIMEOUT_S = 15
 LOG_BUSY_TIMEOUT_S, LOG_TRIES = 1, 5
 """For emptying the log: writers wait as long as it waits for readers."""
 
+Executor = AsyncSession | AsyncConnection
+"""What carries out a statement."""
+
 
 class Database:
-    """Two kinds of session over one engine: read, and write."""
+    """Two kinds of session over one engine, read and write, and the same without the ORM."""
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
@@ -46,9 +55,8 @@ class Database:
         if self.is_sqlite:
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
         self._read = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._write = async_sessionmaker(
-            self._engine.execution_options(writes=True), expire_on_commit=False
-        )
+        self._writing_engine = self._engine.execution_options(writes=True)
+        self._write = async_sessionmaker(self._writing_engine, expire_on_commit=False)
         # SQLite has one writer; waiting here is fair and costs no spinning.
         self._writer: Any = asyncio.Lock() if self.is_sqlite else nullcontext()
 
@@ -66,6 +74,18 @@ class Database:
         """
         async with self._writer, self._write.begin() as session:
             yield session
+
+    @asynccontextmanager
+    async def read_core(self) -> AsyncIterator[AsyncConnection]:
+        """As `read`: rows instead of objects, for statements that every message makes."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write_core(self) -> AsyncIterator[AsyncConnection]:
+        """As `write`, and not to be nested either; see `store.core`."""
+        async with self._writer, self._writing_engine.begin() as connection:
+            yield connection
 
     async def empty_log(self) -> bool:
         """Have SQLite's write-ahead log hold nothing any more of what was deleted.

@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from store.database import Executor
 from store.people import AuditEntry, Setting
 
 log = structlog.get_logger(__name__)
@@ -79,9 +80,9 @@ class SwitchError(ValueError):
     """The switch does not exist, or has no such position."""
 
 
-async def read_switches(session: AsyncSession) -> Switches:
+async def read_switches(executor: Executor) -> Switches:
     """The switches as they stand; one never set has its default."""
-    switches, lost = await _read(session)
+    switches, lost = await _read(executor)
     for problem in lost:
         if problem not in _told:  # once, not with every message
             _told.add(problem)
@@ -111,11 +112,11 @@ async def set_switch(session: AsyncSession, key: str, value: Any, *, who: str) -
     return after
 
 
-async def _read(session: AsyncSession) -> tuple[Switches, list[str]]:
+async def _read(executor: Executor) -> tuple[Switches, list[str]]:
     """What holds, and what is wrong with what does not."""
     parsed: dict[str, Any] = {}
     lost: list[str] = []
-    for row in await session.execute(_SETTINGS):
+    for row in await executor.execute(_SETTINGS):
         try:
             parsed[row.key] = _parse(row.key, row.value)
         except SwitchError as error:

@@ -9,7 +9,7 @@ from bot.inbox import MAX_TEXT_CHARS, Inbox
 from bot.message import Message
 from bot.phrases import Phrase
 from bot.review import give_back, take_over
-from bot.turns import append_reply_turn, lock_conversation, read_history
+from bot.turns import append_reply_turn, read_history
 from store import (
     Conversation,
     Database,
@@ -135,7 +135,6 @@ async def test_an_answer_stands_with_its_question_though_the_customer_wrote_on(
     assert first is not None
     assert second is not None
     async with database.write() as session:
-        conversation = await lock_conversation(session, "test", "ann")
         reply = Reply(
             conversation_id=ANN,
             turn_id=first.id,
@@ -145,7 +144,7 @@ async def test_an_answer_stands_with_its_question_though_the_customer_wrote_on(
         )
         session.add(reply)
         await session.flush()
-        append_reply_turn(session, conversation, reply)
+        await append_reply_turn(session, reply)
     async with database.read() as session:
         assert await read_history(session, second) == [
             {"role": "user", "content": "How long?"},

@@ -7,7 +7,7 @@ from bot.masks import new_default
 from bot.prompt import SYSTEM_PROMPT, Budget, as_history, build_prompt
 from bot.tokens import count_tokens, cut_to_tokens
 from knowledge.retrieved import Retrieved
-from store import ChunkKind, Role, Turn
+from store import ChunkKind, Role
 
 
 def chunk(text: str, question: str | None = None, title: str = "Delivery") -> Retrieved:
@@ -83,8 +83,7 @@ def test_history_is_what_was_asked_and_answered() -> None:
         (Role.person, "Or six."),
         (Role.customer, "the newest"),
     ]
-    turns = [Turn(seq=seq, role=role, text=text) for seq, (role, text) in enumerate(said)]
-    assert as_history(turns) == [
+    assert as_history(said) == [
         {"role": "user", "content": "how long?"},
         {"role": "assistant", "content": "Five days.\nOr six."},
     ]
@@ -102,8 +101,7 @@ def test_a_cut_text_is_a_beginning_within_its_budget(text: str, tokens: int) -> 
 
 @given(st.lists(st.tuples(st.sampled_from(list(Role)), st.text(min_size=1))))
 def test_history_always_alternates_and_ends_with_an_answer(said: list[tuple[Role, str]]) -> None:
-    turns = [Turn(seq=seq, role=role, text=text) for seq, (role, text) in enumerate(said)]
-    roles = [turn["role"] for turn in as_history(turns)]
+    roles = [turn["role"] for turn in as_history(said)]
     assert roles == ["user", "assistant"] * (len(roles) // 2)
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import update
 from bot import outbox as outbox_module
 from bot.channel import Outgoing, TransientDeliveryError
 from bot.review import decide
-from bot.turns import append_reply_turn, lock_conversation
-from store import Database, Reply, ReplyStatus, Review, Role, Turn, Verdict, Way
+from bot.turns import append_reply_turn, append_turn, lock_conversation
+from store import Database, Reply, ReplyStatus, Review, Role, Verdict, Way
 from tests.bot.running_bot import Bot, eventually
 
 QUESTION, ANSWER = "How long does delivery take?", "Nine years."
@@ -19,10 +19,7 @@ async def put_ready(database: Database, address: str = "ann", **values: object) 
     """A question, and its answer that is sent at once and queued for review; the reply's id."""
     async with database.write() as session:
         conversation = await lock_conversation(session, "test", address)
-        conversation.last_seq += 1
-        turn = Turn(conversation_id=conversation.id, seq=1, role=Role.customer, text=QUESTION)
-        session.add(turn)
-        await session.flush()
+        turn = await append_turn(session, conversation.id, Role.customer, QUESTION)
         reply = Reply(
             conversation_id=conversation.id,
             turn_id=turn.id,
@@ -35,7 +32,7 @@ async def put_ready(database: Database, address: str = "ann", **values: object) 
         )
         session.add(reply)
         await session.flush()
-        append_reply_turn(session, conversation, reply)
+        await append_reply_turn(session, reply)
         return reply.id
 
 

@@ -19,7 +19,7 @@ from bot.channels.allowance import Allowance
 from bot.channels.web_visitor import COOKIE
 from bot.inbox import MAX_TEXT_CHARS, Inbox
 from bot.review import answer_as_person, take_over
-from bot.turns import append_reply_turn, lock_conversation
+from bot.turns import append_reply_turn
 from store import Conversation, Database, Reply, ReplyStatus, Turn, TurnState, Way
 
 
@@ -108,7 +108,6 @@ async def answer(database: Database, turn: Turn, text: str) -> Reply:
     """What a worker anywhere writes when it has an answer."""
     async with database.write() as session:
         row = await session.get_one(Conversation, turn.conversation_id)
-        conversation = await lock_conversation(session, row.channel, row.address)
         reply = Reply(
             conversation_id=row.id,
             turn_id=turn.id,
@@ -119,7 +118,7 @@ async def answer(database: Database, turn: Turn, text: str) -> Reply:
         )
         session.add(reply)
         await session.flush()
-        append_reply_turn(session, conversation, reply)
+        await append_reply_turn(session, reply)
         (await session.get_one(Turn, turn.id)).state = TurnState.answered
         return reply
 

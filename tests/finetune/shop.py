@@ -165,8 +165,7 @@ async def _approve(
 ) -> int:
     """An edited reply was held: its customer got what the person wrote, not the draft."""
     conversation = await lock_conversation(session, "web", address or question)
-    turn = append_turn(session, conversation, Role.customer, question)
-    await session.flush()
+    turn = await append_turn(session, conversation.id, Role.customer, question)
     reply = Reply(
         conversation_id=conversation.id,
         turn_id=turn.id,
@@ -177,7 +176,7 @@ async def _approve(
     )
     session.add(reply)
     await session.flush()
-    append_turn(session, conversation, Role.bot, answer, reply_id=reply.id)
+    await append_turn(session, conversation.id, Role.bot, answer, reply_id=reply.id)
     if verdict is not None:
         text = None if verdict is Verdict.rejected else answer
         review = Review(
