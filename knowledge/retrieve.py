@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, bindparam, func, select
 
 from knowledge.embed import Vectors
 from knowledge.errors import EmbeddingAwayError, EmbeddingModelChangedError, IndexAwayError
@@ -123,9 +123,9 @@ async def _count_in(database: Database, conversation_id: str | None) -> int:
     """How many chunks a conversation has: so many more are asked for before it is left out."""
     if conversation_id is None:
         return 0
-    async with database.read() as session:
+    async with database.read_core() as connection:
         count = select(func.count(Chunk.id)).where(Chunk.conversation_id == conversation_id)
-        return await session.scalar(count) or 0
+        return await connection.scalar(count) or 0
 
 
 async def _read_best(
@@ -147,22 +147,25 @@ async def _read_best(
 
 async def _read(database: Database, ids: Iterable[int], exclude: str | None) -> dict[int, Found]:
     """The rows; those that are gone, or that were said in the excluded conversation, are not."""
-    statement = (
-        select(
-            Chunk.id,
-            Chunk.document_id,
-            Chunk.kind,
-            Document.title,
-            Chunk.heading,
-            Document.source,
-            Chunk.question,
-            Chunk.text,
-            Chunk.reply_id,
-            Chunk.conversation_id,
-        )
-        .join(Document)
-        .where(Chunk.id.in_(ids))
-    )
-    async with database.read() as session:
-        rows = (await session.execute(statement)).all()
+    async with database.read_core() as connection:
+        rows = (await connection.execute(_CHUNKS, {"ids": list(ids)})).all()
     return {row.id: row for row in rows if exclude is None or row.conversation_id != exclude}
+
+
+# Statements of every message are made once: to make one costs more than to carry it out.
+_CHUNKS = (
+    select(
+        Chunk.id,
+        Chunk.document_id,
+        Chunk.kind,
+        Document.title,
+        Chunk.heading,
+        Document.source,
+        Chunk.question,
+        Chunk.text,
+        Chunk.reply_id,
+        Chunk.conversation_id,
+    )
+    .join(Document, Document.id == Chunk.document_id)
+    .where(Chunk.id.in_(bindparam("ids", expanding=True)))
+)
