@@ -1,8 +1,9 @@
 """Turns in the store: the next one of a conversation, and those before a question."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -27,6 +28,8 @@ from store.core import columns_of
 
 HISTORY_TURNS = 40
 """So far at most it is read back; the token budget of the prompt is far below it."""
+
+CONVERSATIONS_AT_ONCE = 200
 
 _SAYS_NOTHING = (Way.notice, Way.unknown)
 
@@ -150,27 +153,62 @@ async def read_history(executor: Executor, turn: Turn, *, from_seq: int = 0) -> 
         "id": turn.conversation_id,
         "seq": turn.seq,
         "from_seq": from_seq,
-        "least": max(from_seq, turn.seq - HISTORY_TURNS),
+        "least": _least(turn, from_seq),
     }
     return as_history(await executor.execute(_HISTORY, since))
 
 
-def _history() -> Select[Role, str]:
-    asked = aliased(Turn)
-    place = func.coalesce(asked.seq, Turn.seq)
-    return (
-        select(Turn.role, Turn.text)
-        .outerjoin(Reply, Reply.id == Turn.reply_id)
-        .outerjoin(asked, asked.id == Reply.turn_id)
-        .where(
-            Turn.conversation_id == bindparam("id"),
-            Turn.seq >= bindparam("least"),
-            place < bindparam("seq"),
-            place >= bindparam("from_seq"),
-            Reply.way.is_(None) | Reply.way.not_in(_SAYS_NOTHING),
+async def read_histories(executor: Executor, asked: Sequence[tuple[Turn, int]]) -> list[Chat]:
+    """What `read_history` gives for each turn and `from_seq`, read many conversations at a time."""
+    ids = sorted({turn.conversation_id for turn, _ in asked})
+    said: dict[str, list[_Said]] = {id_: [] for id_ in ids}
+    for start in range(0, len(ids), CONVERSATIONS_AT_ONCE):
+        part = {"ids": ids[start : start + CONVERSATIONS_AT_ONCE]}
+        for id_, *rest in await executor.execute(_ALL_SAID, part):
+            said[id_].append(_Said(*rest))
+    return [
+        as_history(
+            (each.role, each.text)
+            for each in said[turn.conversation_id]
+            if from_seq <= each.place < turn.seq and each.seq >= _least(turn, from_seq)
         )
-        .order_by(place, Turn.seq)
+        for turn, from_seq in asked
+    ]
+
+
+class _Said(NamedTuple):
+    """A turn; an answer's place is where its question stands."""
+
+    place: int
+    seq: int
+    role: Role
+    text: str
+
+
+def _least(turn: Turn, from_seq: int) -> int:
+    return max(from_seq, turn.seq - HISTORY_TURNS)
+
+
+_asked = aliased(Turn)
+_place: ColumnElement[int] = func.coalesce(_asked.seq, Turn.seq)
+
+
+def _joined(*columns: Any) -> Select[*tuple[Any, ...]]:
+    return (
+        select(*columns)
+        .outerjoin(Reply, Reply.id == Turn.reply_id)
+        .outerjoin(_asked, _asked.id == Reply.turn_id)
+        .where(Reply.way.is_(None) | Reply.way.not_in(_SAYS_NOTHING))
+        .order_by(_place, Turn.seq)
     )
 
 
-_HISTORY = _history()
+_HISTORY = _joined(Turn.role, Turn.text).where(
+    Turn.conversation_id == bindparam("id"),
+    Turn.seq >= bindparam("least"),
+    _place < bindparam("seq"),
+    _place >= bindparam("from_seq"),
+)
+_ALL_SAID = _joined(Turn.conversation_id, _place, Turn.seq, Turn.role, Turn.text).where(
+    Turn.conversation_id.in_(bindparam("ids", expanding=True))
+)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.prompt import Chat
-from bot.turns import read_history
+from bot.turns import read_histories, read_history
 from knowledge.words import same_words_key
 from store import Conversation, Reply, Review, Turn, Verdict, Way
 
@@ -48,13 +48,14 @@ async def read_approved(session: AsyncSession) -> list[Approved]:
         .where(Review.verdict.in_(TEACHING), Reply.way != Way.notice)
         .order_by(Reply.conversation_id, Turn.seq, Reply.id)
     )
-    approved: list[Approved] = []
-    for reply, review, turn, reset_seq in rows.all():
-        answer = (review.text or "").strip()
-        if answer:
-            history = await _history_before(session, turn, reset_seq)
-            approved += _phrase(reply, review, turn, answer, history)
-    return approved
+    said = [row for row in rows.all() if (row[1].text or "").strip()]
+    asked = [(turn, _since(turn, reset_seq)) for _, _, turn, reset_seq in said]
+    histories = await read_histories(session, asked)
+    return [
+        example
+        for (reply, review, turn, _), history in zip(said, histories, strict=True)
+        for example in _phrase(reply, review, turn, (review.text or "").strip(), history)
+    ]
 
 
 def _phrase(
@@ -94,10 +95,9 @@ async def history_of(session: AsyncSession, reply_id: int) -> Chat:
             .where(Reply.id == reply_id)
         )
     ).one_or_none()
-    return await _history_before(session, row[0], row[1]) if row else []
+    return await read_history(session, row[0], from_seq=_since(*row)) if row else []
 
 
-async def _history_before(session: AsyncSession, turn: Turn, reset_seq: int) -> Chat:
+def _since(turn: Turn, reset_seq: int) -> int:
     """A /reset that came later does not shorten what the question had before it."""
-    since = reset_seq if reset_seq <= turn.seq else 0
-    return await read_history(session, turn, from_seq=since)
+    return reset_seq if reset_seq <= turn.seq else 0

@@ -11,7 +11,7 @@ from knowledge.embed import Vectors
 from knowledge.errors import EmbeddingAwayError, EmbeddingModelChangedError, IndexAwayError
 from knowledge.fuse import fuse
 from knowledge.index import Index
-from knowledge.retrieved import ApprovedMatch, Retrieved
+from knowledge.retrieved import ApprovedMatch, Retrieved, title_of
 from store import Chunk, ChunkKind, Database, Document
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ async def retrieve(
             chunk_id=row.id,
             document_id=row.document_id,
             kind=row.kind,
-            title=" > ".join(filter(None, (row.title, row.heading))),
+            title=title_of(row.title, row.heading),
             source=row.source,
             text=row.text,
             question=row.question,

@@ -32,8 +32,7 @@ class Retrieved:
         kept = (
             "chunk_id", "document_id", "kind", "title", "source", "score", "similarity", "reply_id",
         )  # fmt: skip
-        record = {key: value for key, value in asdict(self).items() if key in kept}
-        return record | {"title": _without_echo(self.title)}
+        return {key: value for key, value in asdict(self).items() if key in kept}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,11 @@ class ApprovedMatch:
         return {**kept, "reply_id": self.reply_id, "score": 1.0, "similarity": self.similarity}
 
 
-def _without_echo(title: str) -> str:
-    """A document's first heading is often its title over again: `Delivery > Delivery > Parcels`."""
-    parts = title.split(" > ")
-    return " > ".join(parts[1:] if parts[:1] == parts[1:2] else parts)
+def title_of(document: str, heading: str) -> str:
+    """What a chunk is called, to customers and to models: `Delivery > Parcels`.
+
+    A document's first heading is often its title over again, and is named once.
+    """
+    parts = [part for part in (document, *heading.split(" > ")) if part]
+    is_echo = len(parts) > 1 and parts[0].casefold() == parts[1].casefold()
+    return " > ".join(parts[1:] if is_echo else parts)

@@ -1,21 +1,18 @@
 import pytest
 
-from knowledge.retrieved import Retrieved
-from store import ChunkKind
+from knowledge.retrieved import title_of
 
 
 @pytest.mark.parametrize(
-    ("title", "shown"),
+    ("document", "heading", "title"),
     [
-        ("Delivery > Delivery > Saturdays", "Delivery > Saturdays"),
-        ("Delivery > Delivery", "Delivery"),
-        ("Delivery > Saturdays", "Delivery > Saturdays"),
-        ("Delivery", "Delivery"),
+        ("Delivery", "Delivery > Saturdays", "Delivery > Saturdays"),
+        ("delivery", "Delivery", "Delivery"),
+        ("Delivery", "Saturdays", "Delivery > Saturdays"),
+        ("Delivery", "Delivery times", "Delivery > Delivery times"),
+        ("Delivery", "", "Delivery"),
+        ("", "Delivery", "Delivery"),
     ],
 )
-def test_a_source_says_no_title_twice(title: str, shown: str) -> None:
-    chunk = Retrieved(
-        chunk_id=1, document_id=1, kind=ChunkKind.passage, title=title, source="delivery.md",
-        text="We deliver.", question=None, reply_id=None, score=1.0, similarity=0.9, coverage=1.0,
-    )  # fmt: skip
-    assert chunk.as_source()["title"] == shown
+def test_a_chunk_is_called_nothing_twice(document: str, heading: str, title: str) -> None:
+    assert title_of(document, heading) == title
