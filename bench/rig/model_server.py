@@ -8,9 +8,11 @@ from pathlib import Path
 
 
 @contextmanager
-def run_model_server(data: Path, engine: str, *options: str) -> Iterator[str]:
+def run_model_server(
+    data: Path, engine: str, *options: str, module: str = "modelserver"
+) -> Iterator[str]:
     """Yields its base URL. The engine is `stub`, or `llama` with the real embedding model."""
-    command = [sys.executable, "-m", "modelserver", "--data", str(data), "--port", "0"]
+    command = [sys.executable, "-m", module, "--data", str(data), "--port", "0"]
     with subprocess.Popen(
         [*command, "--engine", engine, *options],
         stdout=subprocess.PIPE,
