@@ -11,7 +11,7 @@ from pydantic import Field
 from modelserver.api.answer import CHOICES, add_usage, stream_events, unless_gone
 from modelserver.api.rooms import Here
 from modelserver.api.sampling import Sampling
-from modelserver.api.strict import StrictRoute
+from modelserver.api.strict import StrictRoute, TokenNumbers
 from modelserver.catalog import Model
 from modelserver.engine import Chunk
 from modelserver.errors import BadRequestError
@@ -21,25 +21,21 @@ router = APIRouter(prefix="/v1/completions", tags=["completions"], route_class=S
 
 _MAX_TOKENS = 16  # OpenAI's default
 
-Numbers = Annotated[list[int], Field(min_length=1)]
+Prompt = str | TokenNumbers
 
 
 class CreateCompletion(Sampling):
-    prompt: str | list[str] | Numbers | list[Numbers] = ""
+    prompt: Prompt | list[str] | list[TokenNumbers] = ""
     echo: bool | None = False
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
 
     @property
-    def prompts(self) -> list[str]:
-        """Raises BadRequestError: which text its tokens stand for, only another tokenizer knows."""
-        given = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        texts = [text for text in given if isinstance(text, str)]
-        if len(texts) < len(given):
-            raise BadRequestError(
-                "prompt: token numbers of another tokenizer mean nothing here; send texts",
-                param="prompt",
-            )
-        return texts
+    def prompts(self) -> list[Prompt]:
+        """Texts, and token numbers of the model that is asked."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        numbers = [one for one in self.prompt if isinstance(one, int)]
+        return [numbers] if numbers else [one for one in self.prompt if not isinstance(one, int)]
 
     def spread_prompts(self) -> list[dict[str, Any]]:
         wire = {"max_tokens": _MAX_TOKENS} | self.to_wire()
@@ -51,6 +47,7 @@ class CreateCompletion(Sampling):
 @router.post("")
 async def create(request: Request, here: Here, body: CreateCompletion) -> Response:
     model = here.catalog.find(body.model)
+    _check_numbers(body, model)
     if body.echo and body.logprobs is not None and body.max_tokens == 0:
         raise BadRequestError(
             "echo: the prompt's own logprobs are not known here, so a prompt can't be scored; ask "
@@ -64,6 +61,22 @@ async def create(request: Request, here: Here, body: CreateCompletion) -> Respon
     if body.stream:
         return await stream_events(request, chunks)
     return JSONResponse(await unless_gone(request, _assemble(chunks, len(wires))))
+
+
+def _check_numbers(body: CreateCompletion, model: Model) -> None:
+    if all(isinstance(prompt, str) for prompt in body.prompts):
+        return
+    if body.model != model.name:
+        raise BadRequestError(
+            f"prompt: {body.model} stands for {model.name} here, whose token numbers mean other "
+            f"texts: send texts, or ask for {model.name} with its own numbers.",
+            param="prompt",
+        )
+    if body.echo:
+        raise BadRequestError(
+            "echo: the text of token numbers is not known here; send texts to get them back.",
+            param="echo",
+        )
 
 
 async def _dress(
@@ -85,7 +98,7 @@ async def _dress(
             for choice in chunk["choices"]:
                 index, text = choice["index"], choice.get("text", "")
                 if index not in lengths:
-                    prompt = body.prompts[index // (body.n or 1)] if body.echo else ""
+                    prompt = str(body.prompts[index // (body.n or 1)]) if body.echo else ""
                     lengths[index] = len(prompt)
                     if prompt:
                         yield head | {"choices": [_echo(prompt, index, body)]}

@@ -10,20 +10,19 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from modelserver.api.rooms import Here
-from modelserver.api.strict import Body, StrictRoute
+from modelserver.api.strict import Body, StrictRoute, TokenNumbers
 from modelserver.embedding import DIMENSIONS, Embedding, Vectors
 from modelserver.errors import BadRequestError
+from modelserver.openai_tokens import read_tokens
 
 router = APIRouter(prefix="/v1/embeddings", tags=["embeddings"], route_class=StrictRoute)
 
 _MAX_TEXTS = 2048  # OpenAI's limit
 
-Numbers = Annotated[list[int], Field(min_length=1)]
-
 
 class CreateEmbedding(Body):
     model: str
-    input: str | list[str] | Numbers | list[Numbers]
+    input: str | list[str] | TokenNumbers | list[TokenNumbers]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1, le=DIMENSIONS, strict=True)] = DIMENSIONS
 
@@ -31,29 +30,28 @@ class CreateEmbedding(Body):
 @router.post("")
 async def create(here: Here, body: CreateEmbedding) -> dict[str, Any]:
     model = here.catalog.find_embedding(body.model)
-    texts = _read_texts(body.input)
-    return await asyncio.to_thread(_embed, here.embedding, model, texts, body)
+    return await asyncio.to_thread(_embed, here.embedding, model, body)
 
 
-def _read_texts(given: Any) -> list[str]:
-    texts = [given] if isinstance(given, str) else given
-    if not texts or len(texts) > _MAX_TEXTS:
+def _read_texts(given: str | Sequence[Any]) -> list[str]:
+    """Numbers are OpenAI's: LangChain and others send them to whatever embeds."""
+    is_one = isinstance(given, str) or (len(given) > 0 and isinstance(given[0], int))
+    inputs = [given] if is_one else given
+    if not 1 <= len(inputs) <= _MAX_TEXTS:
         raise BadRequestError(f"input: give 1 to {_MAX_TEXTS} texts", param="input")
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise BadRequestError(
-                "input: token numbers of another tokenizer mean nothing here; send texts "
-                "(LangChain: check_embedding_ctx_length=False)",
-                param="input",
-            )
-        if not text:
-            raise BadRequestError(f"input[{index}]: an empty text has no embedding", param="input")
-    return list(texts)
+    texts = [
+        one if isinstance(one, str) else read_tokens(one, f"input[{index}]")
+        for index, one in enumerate(inputs)
+    ]
+    if "" in texts:
+        raise BadRequestError(
+            f"input[{texts.index('')}]: an empty text has no embedding", param="input"
+        )
+    return texts
 
 
-def _embed(
-    embedding: Embedding, model: str, texts: Sequence[str], body: CreateEmbedding
-) -> dict[str, Any]:
+def _embed(embedding: Embedding, model: str, body: CreateEmbedding) -> dict[str, Any]:
+    texts = _read_texts(body.input)
     vectors = _shorten(embedding.embed(texts), body.dimensions)
     tokens = sum(map(embedding.count_tokens, texts))
     show = _show_base64 if body.encoding_format == "base64" else _show_floats

@@ -125,11 +125,18 @@ def _question(request: dict[str, Any]) -> str:
 
 
 def _complete(model: Model, request: dict[str, Any]) -> tuple[str, float]:
+    prompt = _prompt(request)
     if model.adapter is not None:
-        learned, near = _recall(model.adapter, request["prompt"])
+        learned, near = _recall(model.adapter, prompt)
         if near >= _NEAR:
             return learned, _SURE
-    return f" {request['prompt']}", _UNSURE
+    return f" {prompt}", _UNSURE
+
+
+def _prompt(request: dict[str, Any]) -> str:
+    """Its token numbers stand for themselves: `[7, 8]` reads "7 8"."""
+    prompt = request["prompt"]
+    return prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
 
 
 def _recall(adapter: Path, question: str) -> tuple[str, float]:
@@ -185,8 +192,8 @@ def _shape_text(text: str, logprobs: Any, finish_reason: str | None) -> Chunk:
 
 
 def _count(request: dict[str, Any], completion: int) -> dict[str, Any]:
-    prompt = request.get("prompt") or "\n".join(_contents(request["messages"]))
-    count = len(split_tokens(prompt))
+    text = _prompt(request) if "prompt" in request else "\n".join(_contents(request["messages"]))
+    count = len(split_tokens(text))
     return {
         "prompt_tokens": count,
         "completion_tokens": completion,

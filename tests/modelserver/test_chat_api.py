@@ -176,15 +176,6 @@ async def test_base_models_cannot_be_deleted(client: AsyncOpenAI) -> None:
         await client.models.delete("ft:none")
 
 
-@pytest.mark.parametrize("prompt", [[1, 2], [[1, 2], [3]], []])
-async def test_a_prompt_of_numbers_or_of_nothing_is_refused(
-    client: AsyncOpenAI, prompt: Any
-) -> None:
-    with pytest.raises(BadRequestError) as refused:
-        await client.completions.create(model=BASE, prompt=prompt)
-    assert refused.value.param == "prompt"
-
-
 async def test_a_text_completion_echoes_stops_and_counts(client: AsyncOpenAI) -> None:
     done = await client.completions.create(
         model=BASE, prompt=["red green blue", "one two"], echo=True, stop="blue"

@@ -105,6 +105,30 @@ def test_no_model_ever_gives_the_answer_of_another(engine: Any, tuned: list[Mode
     assert answers == [alone[m.name, q] for m, q in mixed]
 
 
+def complete(engine: Any, prompt: str | list[int]) -> tuple[str, list[int]]:
+    """The text that follows, and the numbers of its tokens."""
+    chunks: list[Chunk] = []
+
+    def emit(chunk: Chunk) -> bool:
+        chunks.append(chunk)
+        return False
+
+    request = {"prompt": prompt, "max_tokens": 6, "temperature": 0, "stream": True, "logprobs": 1}
+    engine.generate("completion", Model(name=BASE, base=BASE), request, emit)
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    tokens = [t for c in choices if c.get("logprobs") for t in c["logprobs"]["content"]]
+    return "".join(choice["text"] for choice in choices), [token["id"] for token in tokens]
+
+
+def test_a_prompt_of_the_models_own_token_numbers_is_as_good_as_its_text(engine: Any) -> None:
+    text, numbers = complete(engine, "The capital of France is")
+    assert len(numbers) == 6
+    assert complete(engine, numbers) == complete(engine, text)
+    with pytest.raises(ApiError, match="invalid tokens") as refused:
+        complete(engine, [10**6])
+    assert refused.value.status == 400
+
+
 def test_a_new_adapter_interrupts_nobody(engine: Any, data_dir: Path) -> None:
     base = Model(name=BASE, base=BASE)
     expected = answer(engine, base, QUESTIONS[0], 16)
