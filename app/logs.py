@@ -60,6 +60,8 @@ def set_up_logs(settings: Settings, *, level: str | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    # A damaged PDF is refused in our own words, with its name.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     root.setLevel((level or settings.log_level).upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))

@@ -17,7 +17,9 @@ PANEL = "Teach"
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files, or folders with all below them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Files, or folders with all below them.")
+    ],
 ) -> None:
     """Give the bot documents to look up: Markdown, text, HTML, PDF, DOCX, CSV and XLSX.
 
@@ -30,7 +32,8 @@ def ingest(
 
       nod ingest handbook.pdf faq.xlsx
     """
-    run(lambda settings: _ingest(settings, paths))
+    # The report tells what could not be read; a log would say it a second time.
+    run(lambda settings: _ingest(settings, paths), log_level="error")
 
 
 def import_(

@@ -20,7 +20,9 @@ LOOK_EVERY_S = 0.3
 def forget(
     address: Annotated[
         str,
-        typer.Argument(help="A chat id, a conversation's id (in the console's URL), ..."),
+        typer.Argument(
+            metavar="ADDRESS", help="A chat id, a conversation's id (in the console's URL), ..."
+        ),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
