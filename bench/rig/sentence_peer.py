@@ -34,7 +34,11 @@ def texts_a_second(parts: Batches, embed: Callable[[Any], Any]) -> float:
 
 def _measure(batches: Mapping[int, Batches], probes: Sequence[str]) -> tuple[Any, Any]:
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    # It would warn of a missing pooler, which e5 does without.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "e5"
         write_e5_folder(folder)
