@@ -61,7 +61,7 @@ def show_canary(visit: Visit, now: CanaryNow) -> None:
                 (say("Model"), now.version.model),
                 (say("Judged conversations with it"), now.judged),
                 (say("Judged conversations without"), now.judged_without),
-                (say("Last look"), now.version.canary.get("reason")),
+                (say("Last look"), visit.retell(now.version.canary.get("reason") or "")),
             ]
         )
         tag(

@@ -117,7 +117,7 @@ def _show_head(visit: Visit, run: Run) -> None:
     _show_steps(visit, run)
     if run.error:
         kind = "problem" if run.state is RunState.failed else "note"
-        tag("p", run.error, kind, role="status")
+        tag("p", visit.retell(run.error), kind, role="status")
 
 
 def _show_about(visit: Visit, about: Facts) -> None:
@@ -223,7 +223,7 @@ def _show_events(visit: Visit, told: list[RunEvent]) -> None:
         for event in reversed(told):
             with box(event.level, "li"):
                 tag("time", f"{event.created_at:%H:%M:%S}", "muted", datetime=event.created_at)
-                tag("span", event.message)
+                tag("span", visit.retell(event.message))
 
 
 def state_chip(visit: Visit, state: RunState) -> None:

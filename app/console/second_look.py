@@ -97,7 +97,7 @@ class _Page:
                 for reason in item.reasons:
                     with box("", "li"):
                         chip(say(KINDS.get(reason.kind, reason.kind)), "warn")
-                        tag("span", reason.why)
+                        tag("span", visit.retell(reason.why))
             self._buttons(item, is_alone)
         return card
 

@@ -21,13 +21,14 @@ def show_verdict(visit: Visit, run: Run) -> None:
         tag("h2", say("Verdict"))
         with box("reasons", "ul"):
             for reason in reasons:
-                tag("li", str(reason))
+                tag("li", visit.retell(str(reason)))
         if findings := verdict.get("findings"):
             _show_findings(visit, findings)
         if board:
             show_board(visit, board)
         if threshold := verdict.get("threshold"):
-            tag("p", say("Sure when: {reason}", reason=threshold.get("reason", "")), "muted")
+            sure_when = visit.retell(threshold.get("reason", ""))
+            tag("p", say("Sure when: {reason}", reason=sure_when), "muted")
 
 
 def _show_findings(visit: Visit, findings: list[dict[str, Any]]) -> None:

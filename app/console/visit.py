@@ -16,6 +16,7 @@ from nicegui import ui
 from app.console.guard import USER
 from app.console.health import Health
 from app.console.login import COOKIE, read_user
+from app.console.retelling import retell
 from app.console.words import Language, choose_language, translate
 from app.nod import Nod
 from finetune.run import RunActiveError
@@ -54,6 +55,10 @@ class Visit:
         """The sentence in the user's language, its {blanks} filled."""
         sentence = translate(self.language, english)
         return sentence.format(**values) if values else sentence
+
+    def retell(self, told: str) -> str:
+        """What a run or a canary wrote down, in the user's language."""
+        return retell(self.language, told)
 
     def may(self, needed: UserRole) -> bool:
         """Whether to offer something; `doing` decides again when it is done."""
