@@ -18,6 +18,7 @@ from finetune.prepare.readers.text import read_text
 from finetune.prepare.recipes import find_recipe
 from finetune.prepare.rows import Rows
 from finetune.prepare.shape import Shaper
+from finetune.prepare.signing import Signer
 from finetune.prepare.source import OnBytes, Source, open_source
 from finetune.prepare.spill import Spill
 from finetune.prepare.survey import Survey
@@ -43,6 +44,7 @@ class Reading:
 
     survey: Survey
     spill: Spill
+    signer: Signer
     shaper: Shaper
     complaints: Complaints
     files: list[FileRead] = field(default_factory=list)
@@ -52,7 +54,7 @@ class Reading:
         return self.shaper.kind or Kind.pair
 
     def close(self) -> None:
-        self.survey.close()
+        self.signer.close()
         self.spill.close()
 
 
@@ -85,7 +87,10 @@ def read_files(
         kind={"prompt": Kind.pair, "chat": Kind.chat}.get(options.form),
         is_forced=options.form == "prompt",
     )
-    reading = Reading(survey=Survey(), spill=Spill(folder), shaper=shaper, complaints=complaints)
+    spill = Spill(folder)
+    reading = Reading(
+        survey=Survey(), spill=spill, signer=Signer(spill), shaper=shaper, complaints=complaints
+    )
     try:
         for path in files_below(paths):
             on_file(path.name)
@@ -96,6 +101,7 @@ def read_files(
             except OSError as error:
                 complaints.add(str(path), "", f"cannot be opened: {error.strerror or error}")
         reading.survey.finish()
+        reading.survey.signatures = reading.signer.finish()
     except BaseException:
         reading.close()
         raise
@@ -178,6 +184,7 @@ def _take(rows: Iterator[Rows], name: str, reading: Reading) -> None:
         batch = reading.shaper.shape(some, name, place)
         reading.survey.add(batch)
         reading.spill.add(batch)
+        reading.signer.follow()
 
 
 def _read_text(

@@ -8,7 +8,6 @@ one in a trillion times a million.
 
 from array import array
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntFlag
 
@@ -19,14 +18,12 @@ from finetune.prepare.affix import ENDINGS, SEPARATORS, Affix
 from finetune.prepare.batch import Batch
 from finetune.prepare.codes import lengths_of
 from finetune.prepare.letters import count_letters
-from finetune.prepare.near import HASHES, Signatures, sign
+from finetune.prepare.near import HASHES, Signatures
 
 MAX_CHARS = 10_000
 """From here an example is long, as the old tool had it."""
-_AHEAD = 2
 
 Mask = npt.NDArray[np.bool_]
-_Look = tuple[Signatures, npt.NDArray[np.uint8], npt.NDArray[np.uint16]]
 
 
 class Flag(IntFlag):
@@ -75,9 +72,9 @@ class Survey:
         """Long examples are apart, because they may be dropped."""
         self._prompts, self._completions = array("q"), array("q")
         self._chars, self._numbers = array("I"), array("I")
-        self._flags, self._signatures, self._letters = array("B"), array("H"), array("H")
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="survey")
-        self._ahead: list[Future[_Look]] = []
+        self._flags, self._letters = array("B"), array("H")
+        self.signatures: Signatures = np.zeros((0, HASHES), dtype=np.uint16)
+        """Made elsewhere, because it takes long: see `signing`."""
 
     def begin_file(self, name: str, place: str) -> None:
         self.parts.append(FilePart(name=name, first=len(self._numbers), place=place))
@@ -87,27 +84,22 @@ class Survey:
         if not len(batch):
             return
         prompts, completions = batch.prompts, batch.completions
-        self._ahead.append(self._pool.submit(_look_closely, prompts, completions))
         self._prompts.extend(map(hash, prompts))
         self._completions.extend(map(hash, completions))
         chars = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
         self._chars.extend(chars)
         self._numbers.extend(batch.numbers)
+        self._flags.frombytes(_flags(prompts, completions).tobytes())
+        letters = np.stack([*count_letters(prompts), *count_letters(completions)], axis=1)
+        self._letters.frombytes(np.minimum(letters, 0xFFFF).astype(np.uint16).tobytes())
         self._add_affixes(prompts, completions, chars)
-        if len(self._ahead) > _AHEAD:
-            self._take(self._ahead.pop(0))
 
     def finish(self) -> None:
-        """Wait for what is still being counted."""
-        for future in self._ahead:
-            self._take(future)
-        self._ahead.clear()
-        self._pool.shutdown()
+        """Make arrays of what was added."""
         self.prompt_hashes = np.frombuffer(self._prompts, dtype=np.int64)
         self.completion_hashes = np.frombuffer(self._completions, dtype=np.int64)
         self.chars = np.frombuffer(self._chars, dtype=np.uint32)
         self.flags = np.frombuffer(self._flags, dtype=np.uint8)
-        self.signatures = np.frombuffer(self._signatures, dtype=np.uint16).reshape(-1, HASHES)
         letters = np.frombuffer(self._letters, dtype=np.uint16).reshape(-1, 4)
         self.prompt_letters = Letters(capitals=letters[:, 0], small=letters[:, 1])
         self.completion_letters = Letters(capitals=letters[:, 2], small=letters[:, 3])
@@ -117,11 +109,7 @@ class Survey:
         del self.prompt_hashes, self.completion_hashes, self.signatures, self.chars, self.flags
         del self.prompt_letters, self.completion_letters
         self._prompts, self._completions, self._chars = array("q"), array("q"), array("I")
-        self._flags, self._signatures, self._letters = array("B"), array("H"), array("H")
-
-    def close(self) -> None:
-        """Stop counting, where nobody is going to ask any more."""
-        self._pool.shutdown(cancel_futures=True)
+        self._flags, self._letters = array("B"), array("H")
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -142,12 +130,6 @@ class Survey:
         where = part.place.format(self._numbers[row])
         return f"{part.name}, {where}" if len(self.parts) > 1 else where
 
-    def _take(self, future: Future[_Look]) -> None:
-        signatures, flags, letters = future.result()
-        self._letters.frombytes(letters.tobytes())
-        self._signatures.frombytes(signatures.tobytes())
-        self._flags.frombytes(flags.tobytes())
-
     def _add_affixes(
         self, prompts: Sequence[str], completions: Sequence[str], chars: Sequence[int]
     ) -> None:
@@ -164,14 +146,11 @@ class Survey:
             affixes.add([prompt for prompt, _ in chosen], [answer for _, answer in chosen])
 
 
-def _look_closely(prompts: Sequence[str], completions: Sequence[str]) -> _Look:
-    """What numpy counts, in a thread beside the one that reads."""
-    both = [f"{prompt}\n{answer}" for prompt, answer in zip(prompts, completions, strict=True)]
+def _flags(prompts: Sequence[str], completions: Sequence[str]) -> npt.NDArray[np.uint8]:
     flags = np.zeros(len(prompts), dtype=np.uint8)
     flags |= _blank(completions) * np.uint8(Flag.empty)
     flags |= _blank(prompts) * np.uint8(Flag.prompt_is_blank)
-    letters = np.stack([*count_letters(prompts), *count_letters(completions)], axis=1)
-    return sign(both), flags, np.minimum(letters, 0xFFFF).astype(np.uint16)
+    return flags
 
 
 def _blank(texts: Sequence[str]) -> Mask:

@@ -96,6 +96,7 @@ def _lines(
         tally.add(batch)
         lines = encode(batch)
         file.write(b"".join(lines))
+        _hurry(file)
         on_batch(len(batch))
         yield list(map(len, lines))
 
@@ -135,6 +136,12 @@ def _copy(
     number = spool.fileno()
     for place in order:
         target.write(os.pread(number, sizes[place], int(ends[place]) - sizes[place]))
+
+
+def _hurry(file: BinaryIO) -> None:
+    """Let the disk begin with what was written, so that at the end there is little to wait for."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager
