@@ -4,6 +4,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from store import utc_now
 
+_FIELDS = ("minute", "hour", "day", "month", "weekday")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Crontab's 0 to 7. APScheduler counts from Monday, so that a number would be the day after."""
 
@@ -21,7 +22,10 @@ def read_cron(cron: str) -> CronTrigger:
         CronError: with the way out.
     """
     try:
-        minute, hour, day, month, weekdays = cron.split()
+        fields = cron.split()
+        if len(fields) != len(_FIELDS):
+            raise ValueError(f"{len(fields)} fields instead of {', '.join(_FIELDS)}")
+        minute, hour, day, month, weekdays = fields
         trigger = CronTrigger.from_crontab(
             f"{minute} {hour} {day} {month} {_name_weekdays(weekdays)}", timezone="UTC"
         )

@@ -8,7 +8,19 @@ from nicegui import ui
 from sqlalchemy import func, select
 
 from app.console.layout import add_page
-from app.console.pieces import box, button, chip, empty, field, heading, icon, table, tag, when
+from app.console.pieces import (
+    box,
+    button,
+    chip,
+    dialog_of,
+    empty,
+    field,
+    heading,
+    icon,
+    table,
+    tag,
+    when,
+)
 from app.console.upload import show_upload
 from app.console.visit import Desk, Visit
 from knowledge.retrieved import Retrieved
@@ -93,8 +105,7 @@ def _show_documents(visit: Visit, found: list[Any]) -> None:
 
 def _remove_button(visit: Visit, row: Any) -> None:
     say = visit.say
-    with ui.dialog() as dialog, box("card"):
-        tag("h2", say("Remove {title}?", title=row.title))
+    with dialog_of(say("Remove {title}?", title=row.title)) as dialog:
         is_upload = Path(row.source).parent == visit.nod.settings.home / "uploads"
         more = "The uploaded file goes too." if is_upload else "The file itself stays where it is."
         tag("p", f"{say('The bot can no longer look it up.')} {say(more)}")

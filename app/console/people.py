@@ -5,7 +5,7 @@ from typing import Any
 from nicegui import ui
 from sqlalchemy import select
 
-from app.console.pieces import box, button, chip, field, table, tag, when
+from app.console.pieces import box, button, chip, dialog_of, field, table, tag, when
 from app.console.visit import Visit
 from app.users import (
     UserError,
@@ -72,8 +72,7 @@ def _role_choice(visit: Visit, user: User, refresh: Any) -> None:
 def _change_button(visit: Visit, user: User, refresh: Any) -> None:
     """The Telegram account, and a new password for who has forgotten the old one."""
     say = visit.say
-    with ui.dialog() as dialog, box("card stack", role="dialog", aria_label=user.name):
-        tag("h2", user.name)
+    with dialog_of(user.name) as dialog:
         telegram = field(
             say("Telegram id"),
             ui.input(value=str(user.telegram_id or "")).props("inputmode=numeric maxlength=20"),

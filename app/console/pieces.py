@@ -3,7 +3,8 @@
 Texts always become text nodes, whatever they hold.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +64,15 @@ def button(
     return element
 
 
+@contextmanager
+def dialog_of(title: str, classes: str = "") -> Iterator[ui.dialog]:
+    """A dialog under its title, which is also its name for screen readers; closed at first."""
+    with ui.dialog() as dialog, box(f"card {classes}"):
+        dialog.props["aria-label"] = title
+        tag("h2", title)
+        yield dialog
+
+
 def asking_button(
     visit: Visit,
     label: str,
@@ -80,8 +90,7 @@ def asking_button(
     Args:
         warning: what speaks against it, and has to be agreed to.
     """
-    with ui.dialog() as dialog, box("card"):
-        tag("h2", question)
+    with dialog_of(question) as dialog:
         tag("p", more)
         if warning:
             tag("p", warning, "note warn", role="alert")
@@ -95,8 +104,8 @@ def asking_button(
             if warning:
                 button(visit.say("Yes, all the same"), go, kind="danger")
             else:
-                button(label, go, kind="main")
-            button(visit.say("Cancel"), dialog.close, kind="quiet")
+                button(label, go, kind=kind or "main")
+            button(visit.say("Leave it as it is"), dialog.close, kind="quiet")
     return button(label, dialog.open, kind=kind, picture=picture, is_off=not visit.may(needed))
 
 

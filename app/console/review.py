@@ -4,7 +4,7 @@ from nicegui import events, ui
 
 from app.console.card import Card
 from app.console.layout import add_page
-from app.console.pieces import box, button, empty, heading, tag
+from app.console.pieces import box, button, dialog_of, empty, heading, tag
 from app.console.queue import Item, Queue, read_queue
 from app.console.visit import Desk, Visit
 
@@ -118,8 +118,7 @@ class _Page:
 
 
 def _keys_dialog(visit: Visit) -> ui.dialog:
-    with ui.dialog() as dialog, box("card keys"):
-        tag("h2", visit.say("Keys"))
+    with dialog_of(visit.say("Keys"), "keys") as dialog:
         with box("facts", "dl"):
             for key, what in KEYS:
                 with box("", "dt"):

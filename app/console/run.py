@@ -183,7 +183,8 @@ def _show_curve(visit: Visit, story: Story) -> None:
     with box("card curve stack"):
         with box("row"):
             tag("h2", say("Loss"))
-            tag("span", say("Step {n} of {all}", n=done, all=max(steps, done)), "muted")
+            far = say("Step {n} of {all}", n=done, all=steps) if steps else say("Step {n}", n=done)
+            tag("span", far, "muted")
             with box("legend last"):
                 tag("span", say("Training: {loss}", loss=last))
                 if valid:

@@ -295,7 +295,7 @@ async def test_a_tainted_model_goes_live_only_after_its_warning_was_agreed_to(
         dialog = page.get_by_role("dialog")
         await expect(dialog.get_by_role("alert")).to_contain_text(f"{model} is tainted: it was")
         await expect(dialog.get_by_role("button", name=name)).to_have_count(0)
-        await dialog.get_by_role("button", name="Cancel").click()
+        await dialog.get_by_role("button", name="Leave it as it is").click()
         await expect(dialog).to_have_count(0)
     await page.get_by_role("button", name="Promote").first.click()
     await page.get_by_role("dialog").get_by_role("button", name="Yes, all the same").click()

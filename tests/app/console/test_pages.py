@@ -61,7 +61,7 @@ async def test_a_run_is_cancelled_only_after_asking(open_page: OpenPage, shop: D
     page = await open_page("/console/runs/2", as_="omar")
     await page.get_by_role("button", name="Cancel the run").click()
     asking = page.get_by_role("dialog")
-    await asking.get_by_role("button", name="Cancel", exact=True).click()
+    await asking.get_by_role("button", name="Leave it as it is").click()
     await expect(asking).to_have_count(0)
     async with shop.read() as session:
         run = await session.scalar(select(Run).where(Run.state == RunState.training))
