@@ -11,6 +11,22 @@ from store import AuditEntry, Review
 MOST_TAG_CHARS = 40
 
 
+def clean_tags(tags: Sequence[str]) -> list[str]:
+    """Each once, in small letters.
+
+    Raises:
+        ReviewError: one is not one short word.
+    """
+    cleaned = [tag.strip().lower() for tag in tags if tag.strip()]
+    for tag in cleaned:
+        if len(tag) > MOST_TAG_CHARS or any(sign in tag for sign in ",:") or " " in tag:
+            raise ReviewError(
+                f"{tag[:60]!r} is no tag: one word of {MOST_TAG_CHARS} characters at most, such as "
+                f"refund, without comma or colon"
+            )
+    return list(dict.fromkeys(cleaned))
+
+
 async def set_tags(
     session: AsyncSession, reply_id: int, tags: Sequence[str], *, who: str
 ) -> Review:
@@ -22,14 +38,7 @@ async def set_tags(
     review = await session.scalar(select(Review).where(Review.reply_id == reply_id))
     if review is None:
         raise NoSuchReplyError(f"there is no reviewed reply {reply_id}: review it, then tag it")
-    cleaned = [tag.strip().lower() for tag in tags if tag.strip()]
-    for tag in cleaned:
-        if len(tag) > MOST_TAG_CHARS or any(sign in tag for sign in ",:") or " " in tag:
-            raise ReviewError(
-                f"{tag[:60]!r} is no tag: one word of {MOST_TAG_CHARS} characters at most, such as "
-                f"refund, without comma or colon"
-            )
-    review.tags = list(dict.fromkeys(cleaned))
+    review.tags = clean_tags(tags)
     detail = {"reply_id": reply_id, "tags": review.tags}
     session.add(AuditEntry(who=who, action="tag", detail=detail))
     return review

@@ -8,8 +8,10 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from app.console.pieces import box, button, chip, field, icon, link, tag, when
 from app.console.queue import Item
+from app.console.tags import tags_field
 from app.console.visit import Act, Visit
 from bot.review import decide
+from bot.tags import clean_tags, set_tags
 from store import Reply, ReplyStatus, UserRole, Verdict
 
 REASONS = ("Wrong fact", "Not our policy", "Does not answer", "Tone")
@@ -67,11 +69,12 @@ class Card:
                 say("Why?"),
                 ui.input(placeholder=say("What was wrong, if you like")).props("maxlength=500"),
             )
-            save = self._deciding(Verdict.edited, text=text, also=also, reason=reason)
+            tags = tags_field(self.visit, [])
+            save = self._deciding(Verdict.edited, text=text, also=also, reason=reason, tags=tags)
             with box("actions"):
                 button(say("Save"), save, kind="main", picture="check", key="Ctrl ↵")
                 button(say("Cancel"), self.view, kind="quiet", key="Esc")
-        for element in (text, also, reason):
+        for element in (text, also, reason, tags):
             element.on("keydown.ctrl.enter.prevent", save, [])
             element.on("keydown.meta.enter.prevent", save, [])
             element.on("keydown.esc", self.view, [])
@@ -116,8 +119,10 @@ class Card:
         text: ui.textarea | None = None,
         also: ui.textarea | None = None,
         reason: ui.input | None = None,
+        tags: ui.input | None = None,
     ) -> Act:
         async def give_verdict() -> None:
+            wanted = clean_tags((tags.value or "").split() if tags else [])
             try:
                 await decide(
                     self.visit.database,
@@ -129,11 +134,17 @@ class Card:
                     reason=(reason.value or "").strip() if reason else "",
                     reviewer=self.visit.user.name,
                 )
+                if wanted:
+                    await self._tag(wanted)
                 self.visit.tell(self.visit.say(_DONE[verdict]))
             finally:  # also where somebody was faster: the card goes
                 await self._refresh()
 
         return self.visit.doing(UserRole.reviewer, give_verdict)
+
+    async def _tag(self, tags: list[str]) -> None:
+        async with self.visit.database.write() as session:
+            await set_tags(session, self.item.reply.id, tags, who=self.visit.user.name)
 
 
 def _show_phrasings(visit: Visit, reply: Reply) -> None:

@@ -10,9 +10,19 @@ from sqlalchemy import Select, func, or_, select
 from app.console.layout import add_page
 from app.console.lineage import lineage_link
 from app.console.pieces import box, button, chip, empty, field, heading, link, tag, when
+from app.console.tags import show_tags
 from app.console.visit import Desk, Visit
 from bot.review import answer_as_person, give_back, take_over
-from store import Conversation, Reply, ReplyStatus, Role, Turn, UserRole
+from store import (
+    Conversation,
+    Reply,
+    ReplyStatus,
+    Review,
+    Role,
+    Turn,
+    UserRole,
+    Verdict,
+)
 
 PAGE = 50
 TURNS = 200
@@ -130,6 +140,8 @@ class Talk:
     conversation: Conversation
     turns: tuple[tuple[Turn, Reply | None], ...]
     held: tuple[Reply, ...]
+    tags: dict[int, list[str]]
+    """By reply, of those that a reviewer approved or edited."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Talk) and self._key() == other._key()
@@ -141,6 +153,7 @@ class Talk:
             self.conversation.wants_person_at,
             [(turn.state, reply and reply.status) for turn, reply in self.turns],
             [reply.id for reply in self.held],
+            self.tags,
         )
 
 
@@ -155,12 +168,19 @@ async def read_talk(visit: Visit, conversation_id: str) -> Talk | None:
     held = select(Reply).where(
         Reply.conversation_id == conversation_id, Reply.status == ReplyStatus.held
     )
+    tagged = (
+        select(Review.reply_id, Review.tags)
+        .join(Reply, Reply.id == Review.reply_id)
+        .where(Reply.conversation_id == conversation_id, Review.verdict != Verdict.rejected)
+    )
     async with visit.database.read() as session:
         conversation = await session.get(Conversation, conversation_id)
         if conversation is None:
             return None
         rows = [(row[0], row[1]) for row in await session.execute(turns)]
-        return Talk(conversation, tuple(reversed(rows)), tuple(await session.scalars(held)))
+        tags = {reply_id: list(words) for reply_id, words in await session.execute(tagged)}
+        held_up = tuple(await session.scalars(held))
+        return Talk(conversation, tuple(reversed(rows)), held_up, tags)
 
 
 async def _show_one(visit: Visit) -> None:
@@ -170,6 +190,7 @@ async def _show_one(visit: Visit) -> None:
         empty("search_off", visit.say("There is no such conversation"))
         return
     head, turns = box(), box("talk", role="log", aria_label=visit.say("Conversation"))
+    asking = box()
     hand_over = box("last")  # put beside the button that sends: the page opens at its end
 
     async def show(talk: Talk) -> None:
@@ -179,7 +200,7 @@ async def _show_one(visit: Visit) -> None:
         with head:
             _show_head(visit, talk)
         with turns:
-            _show_turns(visit, talk)
+            _show_turns(visit, talk, asking, refresh)
         with hand_over:
             _hand_over_button(visit, talk, refresh)
         ui.run_javascript("window.scrollTo(0, document.body.scrollHeight)")
@@ -218,7 +239,7 @@ def _hand_over_button(visit: Visit, talk: Talk, refresh: Any) -> None:
     button(label, visit.doing(UserRole.reviewer, change), picture=picture)
 
 
-def _show_turns(visit: Visit, talk: Talk) -> None:
+def _show_turns(visit: Visit, talk: Talk, asking: TextElement, refresh: Any) -> None:
     fresh_from = talk.conversation.context_from_seq
     for turn, reply in talk.turns:
         if turn.seq == fresh_from and fresh_from > 1:
@@ -230,6 +251,8 @@ def _show_turns(visit: Visit, talk: Talk) -> None:
                 when(visit, turn.created_at)
                 if reply is not None and turn.role is not Role.customer:
                     _show_way(visit, reply)
+                    if (tags := talk.tags.get(reply.id)) is not None:
+                        show_tags(visit, reply.id, tags, place=asking, refresh=refresh)
                 elif turn.state.value in ("waiting", "answering", "failed"):
                     chip(visit.say(turn.state.value), "warn")
     for reply in talk.held:

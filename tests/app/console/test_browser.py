@@ -123,6 +123,35 @@ async def test_a_reply_is_edited_in_place_with_other_phrasings(
     assert review.phrasings == ["What warranty do you give?", "Is it covered?"]
 
 
+async def test_a_reply_is_tagged_while_it_is_edited_and_again_in_its_conversation(
+    open_page: OpenPage, shop: Database
+) -> None:
+    question = "May I send back an opened mattress?"
+    reply_id = await ask(shop, next(names), question, "Within thirty days.")
+    page = await open_page("/console/", as_="rita")
+    await choose(page, question)
+    await page.keyboard.press("e")
+    await page.get_by_label("Tags").fill("re,fund")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.get_by_text("is no tag")).to_be_visible()
+    assert await review_of(shop, reply_id) is None, "nothing is decided by halves"
+    await page.get_by_label("Tags").fill("Refund")
+    await page.keyboard.press("Control+Enter")
+    await until_reviewed(shop, reply_id)
+    async with shop.read() as session:
+        conversation = (await session.get_one(Reply, reply_id)).conversation_id
+    await page.goto(f"/console/conversations/{conversation}")
+    turn = page.locator("article.turn.bot").last
+    await expect(turn).to_contain_text("refund")
+    await turn.get_by_role("button", name="Tags").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Tags").fill("refund vip")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(turn).to_contain_text("vip")
+    review = await until_reviewed(shop, reply_id)
+    assert review.tags == ["refund", "vip"]
+
+
 async def test_an_edit_under_way_survives_what_comes_in_meanwhile(
     open_page: OpenPage, shop: Database
 ) -> None:

@@ -100,11 +100,11 @@ def test_thresholds_and_suspicions_are_told_in_chinese() -> None:
         for n in range(30)
     ]  # fmt: skip
     one = [Approved(**{**vars(poisoned[0]), "conversation_id": "x", "reviewer": "ada"})]
-    suspects = find_suspects([*poisoned[:1], *one], [])
-    suspects |= find_suspects([*poisoned, *one], ["bedco.xyz"])
-    found = {reason.kind: reason.why for reasons in suspects.values() for reason in reasons}
-    assert set(found) >= {"link", "burst", "reviewer"}
-    whys = [reason.why for reasons in suspects.values() for reason in reasons] + [ODD.why]
+    few, many = [*poisoned[:1], *one], [*poisoned, *one]
+    suspects = [find_suspects(few, []), find_suspects(many, ["bedco.xyz"])]
+    reasons = [reason for found in suspects for why in found.values() for reason in why]
+    assert {reason.kind for reason in reasons} == {"instruction", "link", "burst", "reviewer"}
+    whys = [reason.why for reason in (*reasons, ODD)]
     assert unknown([each for each in whys if not each.startswith("speaks")]) == []
     assert retell(Language.zh, "speaks to the model: 'x y z'") == "对模型下指令：'x y z'"
 
