@@ -190,7 +190,11 @@ def _show_story(visit: Visit, reply: Reply) -> None:
             with box("", "ul"):
                 for source in reply.sources:
                     with box("", "li"):
-                        tag("span", str(source.get("title") or source.get("source") or "?"))
+                        title = str(source.get("title") or source.get("source") or "?")
+                        if reply_id := source.get("reply_id"):
+                            link(say(title), f"/lineage?of=reply:{reply_id}")
+                        else:
+                            tag("span", title)
                         if (similarity := source.get("similarity")) is not None:
                             tag("span", f"{similarity:.2f}", "muted")
 

@@ -155,7 +155,7 @@ def _show_found(visit: Visit, chunks: list[Retrieved]) -> None:
             with box("", "li"):
                 with box("row"):
                     icon("question_answer" if chunk.kind is ChunkKind.pair else "description")
-                    tag("strong", chunk.question or chunk.as_source()["title"])
+                    tag("strong", chunk.question or chunk.title)
                     if chunk.similarity is not None:
                         chip(f"{chunk.similarity:.2f}", "plain", title=visit.say("Similarity"))
                 tag("p", chunk.text, "passage")

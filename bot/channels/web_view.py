@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, exists, select
 
 from bot.channels.web_thumbs import show_thumb
-from store import Conversation, Database, Reply, ReplyStatus, Thumb, Turn, TurnState, Way
+from store import ChunkKind, Conversation, Database, Reply, ReplyStatus, Thumb, Turn, TurnState, Way
 
 HISTORY_TURNS = 200
 
@@ -75,10 +75,14 @@ def _turn(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
 
 
 def _titles(way: Way | None, sources: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What an answer rests on, by title: paths on our disk are nobody's business."""
+    """What an answer rests on, by title: paths on our disk are nobody's business.
+
+    A pair is no source to a customer: "Approved replies" says nothing to one.
+    """
     if way not in (Way.tuned, Way.retrieval):
         return []
-    titles = (str(source.get("title") or "") for source in sources)
+    passages = (source for source in sources if source.get("kind") != ChunkKind.pair)
+    titles = (str(source.get("title") or "") for source in passages)
     return list(dict.fromkeys(title for title in titles if title))[:3]
 
 

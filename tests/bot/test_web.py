@@ -114,7 +114,10 @@ async def answer(database: Database, turn: Turn, text: str) -> Reply:
             text=text,
             status=ReplyStatus.ready,
             way=Way.retrieval,
-            sources=[{"title": "Delivery", "source": "/secret/delivery.md"}],
+            sources=[
+                {"kind": "pair", "title": "Approved replies", "source": "approved replies"},
+                {"kind": "passage", "title": "Delivery", "source": "/secret/delivery.md"},
+            ],
         )
         session.add(reply)
         await session.flush()
