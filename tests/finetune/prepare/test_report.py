@@ -1,5 +1,7 @@
 """What the report reckons with: prices, tokens, languages, near-duplicates."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,21 @@ def test_tokens_are_counted_as_openai_counts_them() -> None:
     assert load_tokenizer("o200k_base").count(chinese) < load_tokenizer("cl100k_base").count(
         chinese
     )
+
+
+def test_the_tokenizer_alone_counts_as_its_package_does_and_leaves_it_in_working_order() -> None:
+    said = """
+import sys
+from finetune.prepare.tokens import load_tokenizer
+texts = ["Hello  world", "短文？", "<|endoftext|>", "half \\ud83d of one", " \\n\\t", "x" * 99]
+ours = {name: load_tokenizer(name).encode for name in ("cl100k_base", "o200k_base")}
+assert "bpe_openai" not in sys.modules
+import bpe_openai
+for name, encode in ours.items():
+    theirs = bpe_openai.get_encoding(name).encode_ordinary
+    assert [encode(text) for text in texts] == [theirs(text) for text in texts]
+"""
+    subprocess.run([sys.executable, "-c", said], check=True)
 
 
 def test_a_text_is_cut_to_whole_characters_within_the_limit() -> None:
