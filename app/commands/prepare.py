@@ -155,7 +155,7 @@ def prepare(
 async def _prepare(settings: Settings, paths: list[Path], wishes: "Wishes") -> None:
     from app.preparation.preparation import prepare_files
 
-    prepare_files(settings, paths, wishes)
+    await prepare_files(settings, paths, wishes)
 
 
 async def _put_to_review(settings: Settings, paths: list[Path], wishes: "ReviewWishes") -> None:

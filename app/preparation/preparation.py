@@ -7,6 +7,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from app.preparation import report
 from app.preparation.ask import asker
+from app.preparation.speed import measured
 from app.settings import Settings
 from app.terminal import CommandError, screen
 from finetune.prepare.affix import ENDINGS, LAST_ENDING, LAST_SEPARATOR, SEPARATORS
@@ -42,13 +43,13 @@ class Wishes:
     complaints: Path | None
 
 
-def prepare_files(settings: Settings, paths: list[Path], wishes: Wishes) -> None:
+async def prepare_files(settings: Settings, paths: list[Path], wishes: Wishes) -> None:
     """Read, ask, write and report.
 
     Raises:
         PrepareError, CommandError: with the way out.
     """
-    prices = _prices(settings, wishes)
+    prices = await measured(settings, _prices(settings, wishes))
     limits = _limits(settings, wishes, prices)
     output = wishes.output or prepared_name(paths[0])
     _refuse_unwritable(output)

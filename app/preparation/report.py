@@ -120,6 +120,8 @@ def tell_costs(
         )
     screen.print()
     screen.print(costs)
+    for price in prices:
+        _tell_speed(price)
     if is_pairs:
         screen.print("Pairs are for completion models; chat models take --form chat.", style="dim")
 
@@ -140,6 +142,15 @@ def tell_use(reading: Reading, separator: str, ending: str, *, is_done: bool) ->
             highlight=False,
             markup=False,
         )
+
+
+def _tell_speed(price: ModelPrice) -> None:
+    if price.tokens_per_second is None:
+        return
+    run = price.measured_in_run
+    source = "the price table; no run here has trained it yet" if run is None else f"run {run}"
+    said = f"{price.tokens_per_second:,.0f} tokens a second, from {source}."
+    screen.print(f"Time for {escape(price.name)}: {said}", style="dim", highlight=False)
 
 
 def _tell_tokens(tally: Tally) -> None:

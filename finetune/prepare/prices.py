@@ -30,6 +30,8 @@ class ModelPrice:
     source: str = ""
     tokens_per_second: float | None = None
     """Trained here; None for what is trained elsewhere."""
+    measured_in_run: int | None = None
+    """The run that had this speed; None where it is the table's."""
 
     def cost(self, tokens: int, epochs: int = 1) -> float:
         """Dollars for a file of so many tokens."""

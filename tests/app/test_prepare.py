@@ -1,5 +1,6 @@
 """`nod prepare` as one types it."""
 
+import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -9,6 +10,8 @@ from typer.testing import CliRunner, Result
 
 from app.main import app
 from finetune.prepare.recipes import RECIPES
+from store import Database
+from tests.finetune.test_speed import add_run
 
 ROWS = "prompt,completion\nDo you deliver?,Yes we do\nIs it soft,It is firm.\nDo you deliver?,No\n"
 
@@ -116,6 +119,24 @@ def test_an_own_price_table_in_the_data_folder_is_used(tmp_path: Path) -> None:
     assert "Counted with cl100k_base" in result.output
     assert "mine" in result.output
     assert "gpt-4o-mini" not in result.output
+
+
+def test_time_here_is_reckoned_with_the_speed_of_the_last_run_here(tmp_path: Path) -> None:
+    base = "smollm2-135m-instruct"
+    Path("a.csv").write_text(ROWS, "utf-8")
+    before = nod("--dry-run", "a.csv").output
+    assert f"Time for {base}: 230 tokens a second, from the price table; no run here" in before
+    assert not (tmp_path / "nod" / "nod.db").exists()
+
+    async def train() -> None:
+        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'nod' / 'nod.db'}")
+        await add_run(database, [(0, 100), (100, 41_100)], base=base)
+        await database.close()
+
+    assert CliRunner().invoke(app, ["runs"]).exit_code == 0  # which makes the database
+    asyncio.run(train())
+    after = nod("--dry-run", "a.csv").output
+    assert f"Time for {base}: 410 tokens a second, from run 1." in after
 
 
 @pytest.mark.parametrize("name", RECIPES)
