@@ -27,6 +27,7 @@ from modelserver.child import child_environment
 from modelserver.embedding import MissingPackageError
 from modelserver.engine import Emit, Kind
 from modelserver.engine.tool_call import generate_call
+from modelserver.engine.turns import Turns
 from modelserver.errors import ApiError, BadRequestError, LoadingError, ModelNotFoundError
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ class LlamaEngine:
 
     def generate(self, kind: Kind, model: Model, request: dict[str, Any], emit: Emit) -> None:
         host = self._hosts[model.base]
-        with host.using([model.adapter] if model.adapter else []) as process:
+        adapters = [model.adapter] if model.adapter else []
+        with host.using(adapters) as process, process.turns.take(model.adapter):
             request = request | {"lora": process.scales(model.adapter)}
             if request.get("tool_choice") == "required":
                 generate_call(partial(process.generate, kind), request, emit)
@@ -159,6 +161,7 @@ class _Process:
 
     def __init__(self, base: Base, adapters: Sequence[Path], slots: int, context: int) -> None:
         self.has_ended = False
+        self.turns = Turns()
         self._adapters = list(adapters)
         self._clock = itertools.count()
         self._used = dict.fromkeys(adapters, -1)
