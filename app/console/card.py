@@ -192,7 +192,7 @@ def _show_story(visit: Visit, reply: Reply) -> None:
                     with box("", "li"):
                         title = str(source.get("title") or source.get("source") or "?")
                         if reply_id := source.get("reply_id"):
-                            link(say(title), f"/lineage?of=reply:{reply_id}")
+                            link(f"{say(title)} #{reply_id}", f"/lineage?of=reply:{reply_id}")
                         else:
                             tag("span", title)
                         if (similarity := source.get("similarity")) is not None:

@@ -26,6 +26,11 @@ from store import (
 
 PAGE = 50
 TURNS = 200
+_TO_END = """
+const end = document.body.scrollHeight;
+if (end - window.innerHeight - window.scrollY < NEAR) window.scrollTo(0, end);
+"""
+"""A page opens at its end and stays there, but moves nobody who reads further up."""
 FILTERS = {
     "all": "All",
     "wants": "Wants a person",
@@ -191,6 +196,7 @@ async def _show_one(visit: Visit) -> None:
         return
     head, turns = box(), box("talk", role="log", aria_label=visit.say("Conversation"))
     asking = box()
+    is_open: list[bool] = []
     hand_over = box("last")  # put beside the button that sends: the page opens at its end
 
     async def show(talk: Talk) -> None:
@@ -203,7 +209,8 @@ async def _show_one(visit: Visit) -> None:
             _show_turns(visit, talk, asking, refresh)
         with hand_over:
             _hand_over_button(visit, talk, refresh)
-        ui.run_javascript("window.scrollTo(0, document.body.scrollHeight)")
+        ui.run_javascript(_TO_END.replace("NEAR", "400" if is_open else "Infinity"))
+        is_open.append(True)
 
     look = visit.live(lambda: read_talk(visit, conversation_id), show)
 
