@@ -15,11 +15,12 @@ from openai import BadRequestError
 from modelserver.catalog import Model
 from modelserver.engine import Chunk
 from modelserver.errors import ApiError, ModelNotFoundError
+from tests.modelserver.noise_models import answer, make_tuned, request_for
 from tests.modelserver.training_jobs import BASE, Connect
 from tests.modelserver_process import ModelServer, running_modelserver
 
 pytestmark = pytest.mark.model
-gguf = pytest.importorskip("gguf")
+pytest.importorskip("gguf")
 np = pytest.importorskip("numpy")
 pytest.importorskip("xllamacpp")
 
@@ -45,54 +46,6 @@ def engine(data_dir: Path) -> Iterator[Any]:
 def tuned(engine: Any, data_dir: Path) -> list[Model]:
     """Two models with adapters of noise: not clever, but different from the base for sure."""
     return [make_tuned(engine, data_dir / f"adapter-{seed}", seed) for seed in (1, 2)]
-
-
-def make_tuned(engine: Any, folder: Path, seed: int) -> Model:
-    from modelserver.bases import resolve_base
-
-    folder.mkdir()
-    base = resolve_base(BASE, folder.parent)
-    write_noise(base.gguf_path, folder / "adapter.gguf", seed)
-    return Model(name=folder.name, base=BASE, adapter=folder)
-
-
-def write_noise(base: Path, target: Path, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    writer = gguf.GGUFWriter(target, "llama")
-    writer.add_type(gguf.GGUFType.ADAPTER)
-    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, 16.0)
-    for tensor in gguf.GGUFReader(base).tensors:
-        if "ffn_down" in tensor.name:
-            size_in, size_out = map(int, tensor.shape)
-            for side, shape in (("a", (8, size_in)), ("b", (size_out, 8))):
-                noise = random.normal(0, 0.06, shape).astype(np.float16)
-                writer.add_tensor(f"{tensor.name}.lora_{side}", noise)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def answer(engine: Any, model: Model, question: str, max_tokens: int = 6) -> str:
-    chunks: list[Chunk] = []
-
-    def emit(chunk: Chunk) -> bool:
-        chunks.append(chunk)
-        return False
-
-    engine.generate("chat", model, request_for(question, max_tokens), emit)
-    return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
-
-
-def request_for(question: str, max_tokens: int) -> dict[str, Any]:
-    return {
-        "messages": [{"role": "user", "content": question}],
-        "max_tokens": max_tokens,
-        "temperature": 0,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
 
 
 def test_no_model_ever_gives_the_answer_of_another(engine: Any, tuned: list[Model]) -> None:
@@ -127,6 +80,33 @@ def test_a_prompt_of_the_models_own_token_numbers_is_as_good_as_its_text(engine:
     with pytest.raises(ApiError, match="invalid tokens") as refused:
         complete(engine, [10**6])
     assert refused.value.status == 400
+
+
+def test_who_asks_for_another_adapter_waits_for_the_answers_under_way_alone(
+    engine: Any, tuned: list[Model]
+) -> None:
+    base = Model(name=BASE, base=BASE)
+    engine.load([base, *tuned])
+    answered: list[str] = []
+    is_over, is_busy = threading.Event(), threading.Semaphore(0)
+
+    def keep_asking(talker: int) -> None:
+        while not is_over.is_set() and len(answered) < 200:
+            length = 12 + 7 * ((len(answered) + talker) % 5)  # they never all end at once
+            answered.append(answer(engine, base, f"Tell story {len(answered)}.", length))
+            is_busy.release()
+
+    with ThreadPoolExecutor(3) as threads:
+        talks = [threads.submit(keep_asking, talker) for talker in range(3)]
+        for _ in range(4):
+            is_busy.acquire()
+        before = len(answered)
+        assert answer(engine, tuned[0], QUESTIONS[0])
+        meanwhile = len(answered) - before
+        is_over.set()
+        for talk in talks:
+            talk.result()
+    assert meanwhile <= 6  # three under way, and three that came before we asked
 
 
 def test_a_new_adapter_interrupts_nobody(engine: Any, data_dir: Path) -> None:
