@@ -7,6 +7,7 @@ server. Both serve the GGUF that ours makes of SmolLM2-135M-Instruct, each with 
 """
 
 import asyncio
+import importlib.util
 import json
 import os
 import statistics
@@ -42,6 +43,8 @@ PROBES = ("query: 床垫多少钱?", "passage: The mattress costs 300 euros.")
 
 def main() -> dict[str, Any]:
     """Milliseconds, tokens and texts a second, and the ratios."""
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise RuntimeError("sentence-transformers is not here: run `pip install 'nod[bench]'`")
     figures: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="nod-bench-") as folder:
         data = Path(folder)
