@@ -161,7 +161,10 @@ def table(
     `lesser` are the places of columns that a phone does without, so that the rest fits.
     """
     without = " ".join(f"without-{place + 1}" for place in lesser)
-    with box("scroll"), box(f"table {without}", "table", aria_label=label):
+    frame = box("scroll")
+    if not lesser:  # it may be wider than its place: the keyboard has to get there to move it
+        frame.props.update({"tabindex": 0, "role": "region", "aria-label": label})
+    with frame, box(f"table {without}", "table", aria_label=label):
         with box("", "thead"), box("", "tr"):
             for place, header in enumerate(headers):
                 if header:
