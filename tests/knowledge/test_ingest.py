@@ -44,7 +44,7 @@ async def test_a_folder_is_read_with_all_that_is_below_it(
         ("embedding", 3, 3),
     ]
     [found, *_] = await knowledge.retrieve("free delivery to Norway")
-    assert (found.title, found.text) == ("Delivery > Delivery", "Free in Norway.")
+    assert (found.title, found.text) == ("Delivery", "Free in Norway.")
     assert found.source == str(folder / "delivery.md")
     match = await knowledge.nearest_approved("is it firm")
     assert match is not None
