@@ -86,6 +86,9 @@ def prepare(
     sample: Annotated[
         str | None, typer.Option(help="Write a recipe's sample file here, and end.")
     ] = None,
+    write_prices: Annotated[
+        bool, typer.Option("--write-prices", help="Write the price table, to edit it, and end.")
+    ] = False,
 ) -> None:
     """Turn files into training data: look for what is wrong, ask, write FILE_prepared.jsonl.
 
@@ -109,6 +112,8 @@ def prepare(
         _show_recipes()
     elif sample is not None:
         run(lambda _settings: _write_sample(sample))
+    elif write_prices:
+        run(_write_prices)
     elif not paths:
         raise typer.BadParameter("give a file, or --list-recipes", param_hint="FILE...")
     else:
@@ -186,6 +191,18 @@ async def _write_sample(name: str) -> None:
         f"Wrote {target}. Put your rows into it, then: nod prepare --recipe {name} {target}",
         highlight=False,
     )
+
+
+async def _write_prices(settings: Settings) -> None:
+    from app.home import prepare_home
+    from finetune.prepare.prices import SHIPPED
+
+    prepare_home(settings.home)
+    target = settings.home / SHIPPED.name
+    if target.exists():
+        raise CommandError(f"{target} is there already; it is not overwritten")
+    shutil.copyfile(SHIPPED, target)
+    screen.print(f"Wrote {target}: `nod prepare` reckons with it from now on.", highlight=False)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -141,7 +141,8 @@ async def _keep(nod: "Nod", made: "Synthesis", model: str, topic: str, output: P
         screen.print(f"Wrote {len(pairs)} pairs to {output}", highlight=False)
         return
     added = await import_pairs(nod.database, pairs, channel=CHANNEL, source=model)
-    screen.print(f"{added} pairs wait for review, marked as synthetic: read every answer.")
+    waits = "1 pair waits" if added == 1 else f"{added} pairs wait"
+    screen.print(f"{waits} for review, marked as synthetic: read every answer.")
 
 
 def _tell(made: "Synthesis") -> None:

@@ -67,10 +67,9 @@ async def put_to_review(settings: Settings, paths: Sequence[Path], wishes: Revie
             source = ", ".join(path.name for path in paths)
             added = await import_pairs(database, found.pairs, channel=CHANNEL, source=source)
         known = len(found.pairs) - added
-        screen.print(
-            f"{added:,} pairs wait for review{f', {known:,} were there already' if known else ''}; "
-            f"open the console to approve."
-        )
+        waits = "waits" if added == 1 else "wait"
+        were = f", {known:,} {'was' if known == 1 else 'were'} there already" if known else ""
+        screen.print(f"{_pairs(added)} {waits} for review{were}; open the console to approve.")
 
 
 def find_pairs(paths: Sequence[Path], wishes: ReviewWishes) -> Found:
@@ -170,7 +169,7 @@ def _line(text: str) -> str:
 
 def _is_wanted(count: int) -> bool:
     try:
-        return typer.confirm(f"Put {count:,} pairs into the review queue?", default=True)
+        return typer.confirm(f"Put {_pairs(count)} into the review queue?", default=True)
     except typer.Abort:
         raise CommandError("nobody answered; nothing is in the queue. -q says yes") from None
 
@@ -178,4 +177,8 @@ def _is_wanted(count: int) -> bool:
 def _write(pairs: Sequence[Pair], path: Path) -> None:
     lines = (pair.model_dump_json(exclude_defaults=True) for pair in pairs)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    screen.print(f"Wrote {len(pairs):,} pairs to {path}; `nod import {path}` puts them to review.")
+    screen.print(f"Wrote {_pairs(len(pairs))} to {path}; `nod import {path}` puts them to review.")
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count:,} pairs"

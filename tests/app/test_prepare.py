@@ -121,6 +121,18 @@ def test_an_own_price_table_in_the_data_folder_is_used(tmp_path: Path) -> None:
     assert "gpt-4o-mini" not in result.output
 
 
+def test_the_price_table_is_written_for_its_owner_to_edit_and_never_over_his_own(
+    tmp_path: Path,
+) -> None:
+    assert nod("--write-prices").exit_code == 0
+    table = tmp_path / "nod" / "prices.toml"
+    table.write_text(table.read_text("utf-8").replace("gpt-4o-mini", "gpt-9"), "utf-8")
+    Path("a.csv").write_text(ROWS, "utf-8")
+    assert "gpt-9" in nod("--dry-run", "a.csv").output
+    assert nod("--write-prices").exit_code == 1
+    assert "gpt-9" in table.read_text("utf-8")
+
+
 def test_time_here_is_reckoned_with_the_speed_of_the_last_run_here(tmp_path: Path) -> None:
     base = "smollm2-135m-instruct"
     Path("a.csv").write_text(ROWS, "utf-8")

@@ -21,7 +21,7 @@ def empty_completions(findings: Findings) -> Remedy | None:
     return Remedy(
         name="empty",
         title=f"Remove {count} rows with empty completions",
-        why=f"{_rows_are(findings, empty)} have no completion.",
+        why=f"{_rows_have(findings, empty)} no completion.",
         ways={"yes": Effect(drop=empty)},
         is_necessary=True,
         rows=_some(empty),
@@ -37,8 +37,7 @@ def duplicates(findings: Findings) -> Remedy | None:
     return Remedy(
         name="duplicates",
         title=f"Remove {count} duplicate rows",
-        why=f"{_rows_are(findings, repeated)} have the same prompt and completion as an earlier "
-        f"row.",
+        why=f"{_rows_have(findings, repeated)} the same prompt and completion as an earlier row.",
         ways=yes_or_no(Effect(drop=repeated)),
         rows=_some(repeated),
     )
@@ -56,7 +55,7 @@ def conflicts(findings: Findings) -> Remedy | None:
     return Remedy(
         name="conflicts",
         title=f"{groups} prompts have different completions, {int(conflicting.sum())} rows in all",
-        why=f"{_rows_are(findings, conflicting)} ask the same and answer differently; a model "
+        why=f"{_rows(findings, conflicting)} ask the same and answer differently; a model "
         f"learns to answer either way.",
         ways={
             "keep": NOTHING,
@@ -77,7 +76,7 @@ def long_examples(findings: Findings) -> Remedy | None:
     return Remedy(
         name="long",
         title=f"Remove {count} long examples",
-        why=f"{_rows_are(findings, is_long)} have more than {MAX_CHARS:,} characters.",
+        why=f"{_rows_have(findings, is_long)} more than {MAX_CHARS:,} characters.",
         ways=yes_or_no(Effect(drop=is_long)),
         rows=_some(is_long),
     )
@@ -109,8 +108,12 @@ def _some(mask: Mask) -> list[int]:
     return rows
 
 
-def _rows_are(findings: Findings, mask: Mask) -> str:
-    """`line 3, line 7 and 12 more`."""
+def _rows_have(findings: Findings, mask: Mask) -> str:
+    return f"{_rows(findings, mask)} {'has' if int(mask.sum()) == 1 else 'have'}"
+
+
+def _rows(findings: Findings, mask: Mask) -> str:
+    """`Line 3, line 7 and 12 more`."""
     rows = np.flatnonzero(mask)
     named = ", ".join(findings.survey.place_of(int(row)) for row in rows[:SHOWN])
     more = len(rows) - SHOWN
