@@ -17,7 +17,7 @@ TOWNS = ("Kiel", "Oslo", "Lima", "Cork", "Bern", "Nice", "Graz", "York", "Riga",
 
 
 class Writer(Answering):
-    """A model that writes a list of pairs in a fence, once with one that has no answer."""
+    """A model that writes a list of pairs in a fence, one of them without an answer."""
 
     asked: list[dict[str, Any]]
 
@@ -38,7 +38,8 @@ class Writer(Answering):
             {"question": f"How does {about} to {place} go?", "answer": f"In {number} days."}
             for place in TOWNS[number * 2 - 2 : number * 2]
         ]
-        text = f"Here they are:\n```json\n{json.dumps([*pairs, {'question': 'And?'}])}\n```"
+        broken = {"question": "And where is it?", "answer": ""}
+        text = f"Here they are:\n```json\n{json.dumps([broken, *pairs])}\n```"
         self.answer(200, _stream(text), {"content-type": "text/event-stream"})
 
 
