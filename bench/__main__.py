@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.rig.needs import NotHereError
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failed += bool(arguments or sys.argv[1:])  # who asked for it gets no figures
             continue
         except Exception as error:  # one broken bench must not hide the others' figures
-            console.print(f"[red]{name} failed:[/] {error!r}")
+            console.print(f"[red]{name} failed:[/] {escape(repr(error))}")
             failed += 1
             continue
         _write(name, report)
