@@ -30,6 +30,7 @@ from bot.completion import (
 from bot.courtesy import answer_courtesy
 from bot.draft import Draft
 from bot.fixed import fixed_draft, unknown_draft
+from bot.follow_up import is_follow_up
 from bot.inquiry import Inquiry
 from bot.prompt import DEFAULT_BUDGET, Budget, Chat, build_prompt
 from bot.sureness import judge_base, judge_tuned
@@ -157,7 +158,7 @@ class Answerer:
         """
         found = await self._relevant(question, exclude_conversation)
         asked_before = [turn["content"] for turn in history if turn["role"] == "user"]
-        if not found and asked_before:
+        if not found and asked_before and is_follow_up(question):
             found = await self._relevant(f"{asked_before[-1]} {question}", exclude_conversation)
         return found
 

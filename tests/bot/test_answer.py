@@ -173,6 +173,16 @@ async def test_a_follow_up_is_looked_up_with_the_question_before_it(bot: Bot, te
     assert [chunk.text for chunk in found] == [ANSWER]
 
 
+async def test_another_topic_is_not_looked_up_with_the_question_before_it(
+    bot: Bot, teach: Teach
+) -> None:
+    await teach(QUESTION, ANSWER)
+    history = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+    assert (
+        await bot.answerer.look_up("Who painted the ceiling of the Sistine Chapel?", history) == []
+    )
+
+
 async def test_the_conversation_under_evaluation_is_left_out(
     bot: Bot, teach: Teach, mask: Mask
 ) -> None:
