@@ -1,5 +1,5 @@
-"""The scheduler: advances the run, starts runs by the clock and by the count, looks at the canary,
-tells the operators.
+"""The scheduler: advances the run, starts runs by the clock and by the count, looks at the canary
+and for poison among what was approved, tells the operators.
 
 Any number of processes may run one; the holder of the lease works, the others look on. The
 switches are read anew at every tick, so that a new schedule holds at once everywhere.
@@ -12,6 +12,7 @@ from contextlib import suppress
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
+from sqlalchemy import func, select
 
 from app.announcing import Announcer
 from app.announcing.senders import open_announcer
@@ -20,9 +21,10 @@ from app.lease import Duty
 from app.nod import Nod
 from app.shutdowns import warn_of_shutdowns
 from bot.claim import make_owner
+from finetune import second_look
 from finetune.forget import forget_by_age
 from finetune.run import RunActiveError, Trigger, is_due_by_count, is_quiet, request_run
-from store import utc_now
+from store import Review, utc_now
 from store.switches import read_switches
 
 STEP_EVERY_S = 2.0
@@ -30,6 +32,7 @@ COUNT_EVERY_S = 20.0
 FORGET_EVERY_S = 1.0
 LOOK_AT_AGE_EVERY_S = 3600.0
 LOOK_AT_CANARY_EVERY_S = 60.0
+LOOK_TWICE_EVERY_S = 300.0
 LOOK_AT_MODELS_EVERY_S = 6 * 3600.0
 LEASE_S = 30.0
 MISFIRE_S = 3600
@@ -54,6 +57,8 @@ class Scheduler:
         )
         self._cron = ""
         self._is_on_duty = False
+        self._newest_review: int | None = None
+        """Of those that were looked at."""
 
     async def run(self) -> None:
         """Every tick on its own: a long step delays neither the lease nor the clock."""
@@ -65,6 +70,7 @@ class Scheduler:
             self._every(LOOK_AT_AGE_EVERY_S, self._when_on_duty(self._forget_by_age))
         self._every(COUNT_EVERY_S, self._when_on_duty(self._start_by_count))
         self._every(LOOK_AT_CANARY_EVERY_S, self._when_on_duty(self._look_at_canary))
+        self._every(LOOK_TWICE_EVERY_S, self._when_on_duty(self._look_twice))
         self._every(LOOK_AT_MODELS_EVERY_S, self._when_on_duty(self._warn_of_shutdowns))
         async with open_announcer(self._nod.settings, self._nod.database) as announcer:
             self._every(STEP_EVERY_S, self._when_on_duty(_emptied(announcer)))
@@ -108,6 +114,17 @@ class Scheduler:
 
     async def _look_at_canary(self) -> None:
         await self._nod.canary.step()
+
+    async def _look_twice(self) -> None:
+        """Poison answers customers from its approval on: it does not wait for the next run.
+
+        By words, links and times; outliers need embeddings, and are looked for by a run.
+        """
+        async with self._nod.database.read() as session:
+            newest = await session.scalar(select(func.max(Review.id)))
+        if newest is not None and newest != self._newest_review:
+            await second_look.check(self._nod.database)
+            self._newest_review = newest
 
     async def _follow_clock(self) -> None:
         """Put the cron job where the switch says."""
