@@ -12,12 +12,12 @@ _THREADS = 4  # models that load at a time; llama.cpp loads one after the other 
 
 
 class Loads:
-    """At most `queue` requests wait; those for the same model wait for the same load."""
+    """At most `queue` requests wait, or one; those for the same model wait for the same load."""
 
     def __init__(self, engine: Engine, *, queue: int) -> None:
         self._engine = engine
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="load")
-        self._queue = queue
+        self._queue = max(1, queue)  # somebody has to wait, or nothing would ever be loaded
         self._waiting = 0
         self._loads: dict[str, Future[None]] = {}  # by the model's name, those under way
 

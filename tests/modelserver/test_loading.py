@@ -107,6 +107,13 @@ async def test_no_more_wait_for_a_model_than_the_queue_holds(
     assert all(await asyncio.gather(*waiting[1:]))
 
 
+async def test_a_model_is_loaded_where_no_queue_is_wanted(engine: SlowToLoad) -> None:
+    engine.let_in.set()
+    generations = Generations(engine, slots=2, queue=0)
+    assert await answer(generations, NEW)
+    generations.close()
+
+
 async def test_a_load_that_fails_is_told_to_all_who_waited_and_tried_again(
     engine: SlowToLoad, generations: Generations
 ) -> None:
