@@ -124,9 +124,12 @@ _CHINESE = (
 _INSTRUCTION = re.compile("|".join((*_ENGLISH, *_CHINESE)), re.IGNORECASE | re.MULTILINE)
 _UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 """Characters that take no room: they hide an order from a pattern, and not from a model."""
+_ROOM = re.compile(r"\s{2,}")
+"""Too much of it: in thousands of spaces a pattern would look for its words from each to each."""
 
 
 def find_instruction(text: str) -> str | None:
     """The words of a text that give a model an order, or none."""
-    found = _INSTRUCTION.search(_UNSEEN.sub("", unicodedata.normalize("NFKC", text)))
+    seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
+    found = _INSTRUCTION.search(_ROOM.sub(lambda room: "\n" if "\n" in room[0] else " ", seen))
     return found[0] if found else None

@@ -14,6 +14,8 @@ from app.console.words import CHINESE, Language
 _BLANK = re.compile(r"\{(\w+)\}")
 _NESTED = ("why", "said", "words", "state", "measure", "mode")
 """Blanks that hold what has a Chinese form itself; the others are names and numbers."""
+_MOST_PARTS = 40
+"""What has more was written by somebody else: to try all of them in a row would take seconds."""
 _SENTENCES = ("why", "said", "message")
 """Blanks that may hold more than one sentence."""
 
@@ -35,6 +37,8 @@ def _in_chinese(told: str) -> str:
     if told in CHINESE:
         return CHINESE[told]
     parts, said, start = told.split("; "), [], 0
+    if len(parts) > _MOST_PARTS:
+        return told
     while start < len(parts):
         for end in range(len(parts), start, -1):  # a form may have a semicolon of its own
             if known := find_form("; ".join(parts[start:end])):

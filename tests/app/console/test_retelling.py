@@ -124,3 +124,8 @@ def test_a_form_has_the_same_blanks_in_both_languages() -> None:
     for pattern, form in _forms():
         assert set(pattern.groupindex) == set(re.findall(r"\{(\w+)\}", form)), form
         assert HAN.search(form), form
+
+
+def test_what_has_hundreds_of_parts_is_left_as_it_is() -> None:
+    told = "; ".join(["cancelled by ann"] * 300)
+    assert retell(Language.zh, told) == told
