@@ -82,9 +82,9 @@ class Index:
 
     async def read_anew(self) -> None:
         """Bring the lexical index to what the table says; what has gone leaves Chroma too."""
+        known = self.lexical.ids  # before the table: what is learnt meanwhile has not gone
         async with self._database.read() as session:
             present = set((await session.scalars(select(Chunk.id))).all())
-        known = self.lexical.ids
         if gone := known - present:
             await self.remove(gone)
         await self.add(sorted(present - known))

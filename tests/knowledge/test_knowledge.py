@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from knowledge import EmbeddingModelChangedError, Knowledge
 from knowledge.dense import DenseIndex
@@ -222,3 +223,21 @@ async def test_a_very_long_query_and_an_empty_one_are_answered(
     assert await knowledge.retrieve("delivery " * 12_000)
     assert await knowledge.retrieve(" \n") == []
     assert await knowledge.nearest_approved("") is None
+
+
+async def test_what_is_learnt_while_the_table_is_read_stays_in_both_indexes(
+    knowledge: Knowledge, approve: Approve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply_id = await approve("How long is delivery?", "Three days.")
+    index, read = knowledge._index, knowledge._database.read
+
+    @asynccontextmanager
+    async def read_slowly() -> AsyncIterator[AsyncSession]:
+        async with read() as session:
+            yield session
+        monkeypatch.undo()
+        await knowledge.learn(reply_id)
+
+    monkeypatch.setattr(knowledge._database, "read", read_slowly)
+    await index.read_anew()
+    assert len(await index.dense.ids()) == len(index.lexical) == 1
