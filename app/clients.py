@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import SecretStr
 
 from app.model_http import ModelHttp
@@ -45,12 +45,16 @@ async def open_clients(
         # A key for one endpoint is not shown to another.
         return models.with_options(base_url=url or base_url, api_key=secret or "none")
 
-    trainer = other(settings.trainer_base_url, _reveal(settings.trainer_api_key))
+    trainer = other(settings.trainer_base_url, _reveal(settings.trainer_api_key)).with_options(
+        # aiohttp would wait for ever for an endpoint that stops reading an upload.
+        http_client=DefaultAsyncHttpxClient()
+    )
     embeddings = other(settings.embedding_base_url, _reveal(settings.embedding_api_key))
     judge = other(settings.judge_base_url, _reveal(settings.judge_api_key))
     try:
         yield Clients(models=models, trainer=trainer, embeddings=embeddings, judge=judge)
     finally:
+        await trainer.close()
         await models.close()
 
 

@@ -21,7 +21,7 @@ async def warn_of_shutdowns(
     """Announce every model in use that has a date; the dates by model."""
     dates: dict[str, str] = {}
     in_use = await _models_in_use(database, settings)
-    for client in set(clients):
+    for client in {(str(each.base_url), each.api_key): each for each in clients}.values():
         dates |= {key: date for key, date in (await _dates(client)).items() if key in in_use}
     for model, date in sorted(dates.items()):
         log.warning("model_goes_dark", model=model, shutdown_date=date)
