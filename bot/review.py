@@ -1,15 +1,17 @@
 """The review: a person approves, edits or rejects a reply, or speaks in its place.
 
-A verdict is a row before anything follows from it. What it teaches is learned right after the
-commit; where the process is killed in between, `Knowledge.sync` at the next start finds the
-review without its pairs and learns it then.
+A verdict is a row before anything follows from it: bot.effect has what follows, bot.reconsider
+changes a verdict later. What it teaches is learned right after the commit; where the process is
+killed in between, `Knowledge.sync` at the next start finds the review without its pairs and learns
+it then.
 """
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.effect import settle_look, strike_repeated, take_effect
 from bot.turns import append_reply_turn
 from knowledge import Knowledge
 from store import (
@@ -35,7 +37,8 @@ class ReviewError(ValueError):
     ReviewError
     ├── NoSuchReplyError       nothing has this id
     ├── NoSuchConversationError
-    └── AlreadyReviewedError   somebody was faster: `review` says who and when
+    ├── AlreadyReviewedError   somebody was faster: `review` says who and when
+    └── ReviewChangedError     the verdict to be changed is not the one that was seen
     """
 
 
@@ -55,6 +58,20 @@ class AlreadyReviewedError(ReviewError):
             f"{review.reviewer} has {review.verdict} this reply already, on "
             f"{review.created_at:%Y-%m-%d at %H:%M} UTC"
         )
+        self.review = review
+
+
+class ReviewChangedError(ReviewError):
+    """Somebody else has changed a verdict meanwhile, or taken it back."""
+
+    def __init__(self, review: Review | None) -> None:
+        now = "it was taken back and waits in the review queue"
+        if review is not None:
+            now = (
+                f"{review.reviewer} has {review.verdict} this reply, on "
+                f"{review.created_at:%Y-%m-%d at %H:%M} UTC"
+            )
+        super().__init__(f"the verdict was changed meanwhile: {now}")
         self.review = review
 
 
@@ -85,15 +102,10 @@ async def decide(
         AlreadyReviewedError: it has another verdict, or another reviewer's.
         ReviewError: the text does not fit the verdict.
     """
-    text = _checked_text(verdict, text)
+    text = checked_text(verdict, text)
+    struck: list[int] = []
     async with database.write() as session:
-        reply = await session.get(Reply, reply_id)
-        if reply is None:
-            raise NoSuchReplyError(f"there is no reply {reply_id}")
-        # Always the conversation first, or two who wait for each other's rows wait for ever.
-        conversation = await _lock(session, reply.conversation_id)
-        await session.refresh(reply, with_for_update=True)  # the outbox claims it now, or never
-        review = await session.scalar(select(Review).where(Review.reply_id == reply_id))
+        conversation, reply, review = await hold_reply(session, reply_id)
         if review is not None and not _is_same(review, verdict, text, reviewer):
             raise AlreadyReviewedError(review)
         if review is None:
@@ -104,13 +116,36 @@ async def decide(
                 phrasings=_checked_phrasings(verdict, reply, phrasings),
                 reason=clean_text(reason)[:500],
                 reviewer=reviewer,
+                created_at=utc_now(),
             )
             session.add(review)
-            await _take_effect(session, conversation, reply, review)
-        struck = await _strike_repeated(session, reply, review)
+            detail = {"reply_id": reply_id, "verdict": verdict.value}
+            session.add(AuditEntry(who=reviewer, action="review", detail=detail))
+            await take_effect(session, conversation, reply, review)
+            is_taught = verdict is not Verdict.rejected
+            await settle_look(session, reply_id, is_taught=is_taught, is_same=False, who=reviewer)
+            struck = await strike_repeated(session, reply, review)
     for changed in (reply_id, *struck):
         await knowledge.learn(changed)
     return review
+
+
+async def hold_reply(
+    session: AsyncSession, reply_id: int
+) -> tuple[Conversation, Reply, Review | None]:
+    """A reply with its conversation and its review, as they are now, until the commit.
+
+    Raises:
+        NoSuchReplyError: there is no such reply.
+    """
+    reply = await session.get(Reply, reply_id)
+    if reply is None:
+        raise NoSuchReplyError(f"there is no reply {reply_id}")
+    # Always the conversation first, or two who wait for each other's rows wait for ever.
+    conversation = await _lock(session, reply.conversation_id)
+    await session.refresh(reply, with_for_update=True)  # the outbox claims it now, or never
+    held = select(Review).where(Review.reply_id == reply_id).with_for_update()
+    return conversation, reply, await session.scalar(held)
 
 
 async def take_over(database: Database, conversation_id: str, *, who: str) -> Conversation:
@@ -180,7 +215,12 @@ async def answer_as_person(
         return reply
 
 
-def _checked_text(verdict: Verdict, text: str | None) -> str | None:
+def checked_text(verdict: Verdict, text: str | None) -> str | None:
+    """The cleaned text of an edit; none with the other verdicts.
+
+    Raises:
+        ReviewError: the text does not fit the verdict.
+    """
     text = clean_text(text or "").strip() or None
     if verdict is Verdict.edited and text is None:
         raise ReviewError("an edited reply needs its new text")
@@ -194,7 +234,11 @@ def _checked_phrasings(
 ) -> list[str]:
     if verdict is Verdict.rejected:
         return []
-    given = reply.phrasings if phrasings is None else phrasings
+    return cleaned_phrasings(reply.phrasings if phrasings is None else phrasings)
+
+
+def cleaned_phrasings(given: Sequence[str]) -> list[str]:
+    """Without those that say nothing."""
     return list(filter(None, (clean_text(each).strip() for each in given)))
 
 
@@ -202,55 +246,6 @@ def _is_same(review: Review, verdict: Verdict, text: str | None, reviewer: str) 
     """A second click, or a repeat after a lost answer."""
     same_text = verdict is not Verdict.edited or review.text == text
     return review.verdict is verdict and review.reviewer == reviewer and same_text
-
-
-async def _take_effect(
-    session: AsyncSession, conversation: Conversation, reply: Reply, review: Review
-) -> None:
-    reply.needs_review = False
-    detail = {"reply_id": reply.id, "verdict": review.verdict.value}
-    session.add(AuditEntry(who=review.reviewer, action="review", detail=detail))
-    was_held = reply.status is ReplyStatus.held
-    if not was_held and reply.status is not ReplyStatus.ready:
-        return
-    if review.verdict is Verdict.rejected:
-        reply.status = ReplyStatus.withdrawn
-        conversation.wants_person_at = utc_now()  # the customer still waits for an answer
-    elif was_held:
-        reply.text, reply.status = review.text or reply.text, ReplyStatus.ready
-        reply.due_at = utc_now()
-        await append_reply_turn(session, reply)
-    if not was_held and not reply.sent_parts:
-        await _revise_turn(session, reply, review)
-
-
-async def _revise_turn(session: AsyncSession, reply: Reply, review: Review) -> None:
-    """Bring a turn of which the customer has nothing yet to what the verdict says."""
-    of_reply = Turn.reply_id == reply.id, Turn.conversation_id == reply.conversation_id
-    if review.verdict is Verdict.rejected:
-        await session.execute(delete(Turn).where(*of_reply))
-    elif review.verdict is Verdict.edited and review.text:
-        reply.text = review.text
-        await session.execute(update(Turn).where(*of_reply).values(text=review.text))
-
-
-async def _strike_repeated(session: AsyncSession, reply: Reply, review: Review) -> list[int]:
-    """Reject the approved reply that a rejected one repeated to the very same question.
-
-    Otherwise that question would get the rejected answer for ever. Where the question was only
-    near, the approved reply may be right for its own and stays.
-    """
-    source = reply.sources[0] if reply.sources else {}
-    if review.verdict is not Verdict.rejected or reply.way is not Way.approved:
-        return []
-    if source.get("similarity") != 1.0 or source.get("reply_id") is None:
-        return []
-    await session.execute(
-        update(Review)
-        .where(Review.reply_id == source["reply_id"], Review.verdict != Verdict.rejected)
-        .values(verdict=Verdict.rejected, text=None, reason=f"struck by {review.reviewer}")
-    )
-    return [int(source["reply_id"])]
 
 
 async def _lock(session: AsyncSession, conversation_id: str) -> Conversation:

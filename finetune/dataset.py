@@ -15,7 +15,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.masks import read_default
-from finetune.examples import Approved, read_approved
+from finetune.examples import TEACHING, Approved, read_approved
 from finetune.expiring import find_expiring
 from finetune.lines import Line, fold, write_line
 from finetune.recipe import Recipe
@@ -146,15 +146,18 @@ async def freeze(session: AsyncSession, lines: Lines, recipe: Recipe) -> Dataset
 
 
 async def _refuse_forgotten(session: AsyncSession, lines: Lines) -> None:
-    """Between the reading and the freezing somebody may have been forgotten."""
+    """Between the reading and the freezing somebody may be forgotten, or a reply rejected."""
     wanted = {
         reply_id
         for side in Split
         for line in lines.sides[side]
         for reply_id in (*line.reply_ids, *line.quoted)
     }
-    if gone := wanted - set(await session.scalars(select(Review.reply_id))):
-        raise ForgottenMeanwhileError(f"{len(gone)} replies were forgotten meanwhile: try again")
+    taught = select(Review.reply_id).where(Review.verdict.in_(TEACHING))
+    if gone := wanted - set(await session.scalars(taught)):
+        raise ForgottenMeanwhileError(
+            f"{len(gone)} replies were forgotten or rejected meanwhile: try again"
+        )
 
 
 def _describe_mask(mask: Mask) -> dict[str, Any]:

@@ -179,12 +179,13 @@ async def strike(
         SecondLookError: one of them is not set aside.
     """
     async with database.write() as session:
-        count = await _decide(session, reply_ids, SecondLookState.struck, who)
+        # Reviews first, as a verdict that is changed does: two who wait for each other never end.
         await session.execute(
             update(Review)
             .where(Review.reply_id.in_(reply_ids))
             .values(verdict=Verdict.rejected, text=None, reason=f"struck by {who}"[:500])
         )
+        count = await _decide(session, reply_ids, SecondLookState.struck, who)
     await _bring(knowledge, reply_ids)
     return count
 

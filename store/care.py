@@ -17,7 +17,7 @@ class SecondLookState(StrEnum):
 
     aside = "aside"  # waits for a person; in no dataset meanwhile
     released = "released"  # a person found it right: it is learnt like any other
-    struck = "struck"  # a person rejected it after all
+    struck = "struck"  # a person rejected it after all, or took the approval back
 
 
 class SecondLook(Base):
