@@ -1,7 +1,7 @@
 """A card of the review queue: one reply, its story, and what can be done with it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
@@ -10,36 +10,41 @@ from app.console.pieces import box, button, chip, field, icon, link, tag, when
 from app.console.queue import Item
 from app.console.tags import tags_field
 from app.console.visit import Act, Visit
-from bot.review import decide
 from bot.tags import clean_tags, set_tags
-from store import Reply, ReplyStatus, UserRole, Verdict
+from store import Reply, ReplyStatus, Review, UserRole, Verdict
 
 REASONS = ("Wrong fact", "Not our policy", "Does not answer", "Tone")
-_DONE = {
-    Verdict.approved: "Approved",
-    Verdict.edited: "Saved and approved",
-    Verdict.rejected: "Rejected",
-}
+
+Give = Callable[..., Awaitable[Review]]
+"""`bot.review.decide`, or `bot.reconsider.change_verdict`, from `reply_id` on."""
+Done = Callable[[Item, Review], Awaitable[None]]
 
 
 class Card:
     """One reply and what can be done with it."""
 
-    def __init__(
-        self, visit: Visit, item: Item, *, choose: Callable[[int], None], refresh: Act
-    ) -> None:
-        """`choose` makes it the card that the keys are for; `refresh` looks at the queue anew."""
-        self.visit, self.item, self._refresh = visit, item, refresh
-        self.frame = box("card reply", "article", aria_label=item.question[:80])
-        self.frame.on("click", lambda: choose(item.reply.id), [])
+    def __init__(self, visit: Visit, item: Item, *, give: Give, done: Done, refresh: Act) -> None:
+        """Empty until `view`.
+
+        Args:
+            give: records the verdict.
+            done: told of it, before `refresh` looks at the rows anew.
+        """
+        self.visit, self.item = visit, item
+        self._give, self._done, self._refresh = give, done, refresh
+        self.frame = box("card reply", "article", aria_label=item.question[:80] or None)
         self.approve = self._deciding(Verdict.approved)
-        self.view()
 
     def leave(self) -> None:
         self.frame.delete()
 
     def bring_into_view(self) -> None:
         ui.run_javascript(f"getHtmlElement({self.frame.id})?.scrollIntoView({{block: 'nearest'}})")
+
+    def take_focus(self) -> None:
+        """For the keyboard and for screen readers."""
+        self.frame.props["tabindex"] = -1
+        ui.run_javascript(f"getHtmlElement({self.frame.id})?.focus({{preventScroll: true}})")
 
     def view(self) -> None:
         """The card as it is read."""
@@ -55,13 +60,15 @@ class Card:
 
     def edit(self) -> None:
         """The card with the reply to be changed in place."""
-        say, reply = self.visit.say, self.item.reply
+        say, reply, review = self.visit.say, self.item.reply, self.item.review
+        written = (review and review.text) or self.item.said
+        phrasings = (review and review.phrasings) or reply.phrasings
         with self._anew():
-            text = field(say("Reply"), ui.textarea(value=reply.text).props("autogrow autofocus"))
+            text = field(say("Reply"), ui.textarea(value=written).props("autogrow autofocus"))
             also = field(
                 say("Also asked as"),
                 ui.textarea(
-                    value="\n".join(reply.phrasings), placeholder=say("One phrasing a line")
+                    value="\n".join(phrasings), placeholder=say("One phrasing a line")
                 ).props("autogrow"),
                 hint=say("Several phrasings teach a fact; one rarely does."),
             )
@@ -69,7 +76,7 @@ class Card:
                 say("Why?"),
                 ui.input(placeholder=say("What was wrong, if you like")).props("maxlength=500"),
             )
-            tags = tags_field(self.visit, [])
+            tags = tags_field(self.visit, list(review.tags) if review else [])
             save = self._deciding(Verdict.edited, text=text, also=also, reason=reason, tags=tags)
             with box("actions"):
                 button(say("Save"), save, kind="main", picture="check", key="Ctrl ↵")
@@ -84,7 +91,7 @@ class Card:
         """The card with the question why not."""
         say = self.visit.say
         with self._anew():
-            tag("p", self.item.reply.text, "said gone")
+            tag("p", self.item.said, "said gone")
             reason = field(
                 say("Why not?"),
                 ui.input(placeholder=say("A few words for whoever learns from it")).props(
@@ -109,8 +116,12 @@ class Card:
     def _anew(self) -> TextElement:
         self.frame.clear()
         with self.frame:
-            _show_question(self.visit, self.item)
+            self.show_question()
         return self.frame
+
+    def show_question(self) -> None:
+        """Above the reply, in every state of the card."""
+        _show_question(self.visit, self.item)
 
     def _deciding(
         self,
@@ -124,9 +135,7 @@ class Card:
         async def give_verdict() -> None:
             wanted = clean_tags((tags.value or "").split() if tags else [])
             try:
-                await decide(
-                    self.visit.database,
-                    self.visit.nod.knowledge,
+                review = await self._give(
                     self.item.reply.id,
                     verdict,
                     text=(text.value or "").strip() if text else None,
@@ -134,9 +143,9 @@ class Card:
                     reason=(reason.value or "").strip() if reason else "",
                     reviewer=self.visit.user.name,
                 )
-                if wanted:
+                if tags is not None and wanted != review.tags:
                     await self._tag(wanted)
-                self.visit.tell(self.visit.say(_DONE[verdict]))
+                await self._done(self.item, review)
             finally:  # also where somebody was faster: the card goes
                 await self._refresh()
 

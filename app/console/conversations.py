@@ -1,6 +1,5 @@
 """Conversations: who asked what, what they got, and a person's way to step in."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from nicegui import ui
@@ -10,22 +9,14 @@ from sqlalchemy import Select, func, or_, select
 from app.console.layout import add_page
 from app.console.lineage import lineage_link
 from app.console.pieces import box, button, chip, empty, field, heading, link, tag, when
+from app.console.reviewed import Reviewed
 from app.console.tags import show_tags
+from app.console.talk import Talk, read_talk
 from app.console.visit import Desk, Visit
 from bot.review import answer_as_person, give_back, take_over
-from store import (
-    Conversation,
-    Reply,
-    ReplyStatus,
-    Review,
-    Role,
-    Turn,
-    UserRole,
-    Verdict,
-)
+from store import Conversation, Reply, ReplyStatus, Role, Turn, UserRole, Verdict
 
 PAGE = 50
-TURNS = 200
 _TO_END = """
 const end = document.body.scrollHeight;
 if (end - window.innerHeight - window.scrollY < NEAR) window.scrollTo(0, end);
@@ -138,56 +129,6 @@ def _show_rows(visit: Visit, found: list[Any]) -> None:
         tag("p", visit.say("The newest {n} are shown; search for others.", n=PAGE), "muted")
 
 
-@dataclass(frozen=True, eq=False)
-class Talk:
-    """One conversation as it stands; equal where nothing to be seen has changed."""
-
-    conversation: Conversation
-    turns: tuple[tuple[Turn, Reply | None], ...]
-    held: tuple[Reply, ...]
-    tags: dict[int, list[str]]
-    """By reply, of those that a reviewer approved or edited."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Talk) and self._key() == other._key()
-
-    def _key(self) -> tuple[Any, ...]:
-        return (
-            self.conversation.last_seq,
-            self.conversation.taken_over_by,
-            self.conversation.wants_person_at,
-            [(turn.state, reply and reply.status) for turn, reply in self.turns],
-            [reply.id for reply in self.held],
-            self.tags,
-        )
-
-
-async def read_talk(visit: Visit, conversation_id: str) -> Talk | None:
-    turns = (
-        select(Turn, Reply)
-        .outerjoin(Reply, Reply.id == Turn.reply_id)
-        .where(Turn.conversation_id == conversation_id)
-        .order_by(Turn.seq.desc())
-        .limit(TURNS)
-    )
-    held = select(Reply).where(
-        Reply.conversation_id == conversation_id, Reply.status == ReplyStatus.held
-    )
-    tagged = (
-        select(Review.reply_id, Review.tags)
-        .join(Reply, Reply.id == Review.reply_id)
-        .where(Reply.conversation_id == conversation_id, Review.verdict != Verdict.rejected)
-    )
-    async with visit.database.read() as session:
-        conversation = await session.get(Conversation, conversation_id)
-        if conversation is None:
-            return None
-        rows = [(row[0], row[1]) for row in await session.execute(turns)]
-        tags = {reply_id: list(words) for reply_id, words in await session.execute(tagged)}
-        held_up = tuple(await session.scalars(held))
-        return Talk(conversation, tuple(reversed(rows)), held_up, tags)
-
-
 async def _show_one(visit: Visit) -> None:
     conversation_id = visit.request.path_params["conversation_id"]
     link(visit.say("All conversations"), "/conversations", "muted back")
@@ -248,6 +189,7 @@ def _hand_over_button(visit: Visit, talk: Talk, refresh: Any) -> None:
 
 def _show_turns(visit: Visit, talk: Talk, asking: TextElement, refresh: Any) -> None:
     fresh_from = talk.conversation.context_from_seq
+    reviewed = Reviewed(visit, place=asking, refresh=refresh)
     for turn, reply in talk.turns:
         if turn.seq == fresh_from and fresh_from > 1:
             with box("rule"):
@@ -258,16 +200,32 @@ def _show_turns(visit: Visit, talk: Talk, asking: TextElement, refresh: Any) -> 
                 when(visit, turn.created_at)
                 if reply is not None and turn.role is not Role.customer:
                     _show_way(visit, reply)
-                    if (tags := talk.tags.get(reply.id)) is not None:
-                        show_tags(visit, reply.id, tags, place=asking, refresh=refresh)
+                    _show_review(visit, talk, reply, reviewed)
                 elif turn.state.value in ("waiting", "answering", "failed"):
                     chip(visit.say(turn.state.value), "warn")
+        for stopped in talk.stopped.get(turn.id, ()):
+            with box("turn bot stopped", "article"):
+                tag("div", stopped.text, "bubble")
+                with box("meta"):
+                    _show_way(visit, stopped)
+                    _show_review(visit, talk, stopped, reviewed)
     for reply in talk.held:
         with box("turn bot waits", "article"):
             tag("div", reply.text, "bubble")
             with box("meta"):
                 chip(visit.say("Waits for approval"), "warn")
                 link(visit.say("Review"), "/")
+
+
+def _show_review(visit: Visit, talk: Talk, reply: Reply, reviewed: Reviewed) -> None:
+    """Its verdict, its tags, and how to change both."""
+    if (review := talk.reviews.get(reply.id)) is None:
+        return
+    reviewed.show(reply, review, question=talk.question_of(reply))
+    if review.verdict is not Verdict.rejected:
+        show_tags(
+            visit, reply.id, list(review.tags), place=reviewed.place, refresh=reviewed.refresh
+        )
 
 
 def _show_way(visit: Visit, reply: Reply) -> None:

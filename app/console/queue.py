@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from app.console.visit import Visit
-from store import Conversation, Reply, ReplyStatus, Turn
+from bot.effect import original_text
+from store import Conversation, Reply, ReplyStatus, Review, Turn
 
 SHOWN = 30
 """Cards on the page; the next ones come as these are decided."""
@@ -13,12 +14,19 @@ SHOWN = 30
 
 @dataclass(frozen=True)
 class Item:
-    """A reply that waits for a verdict, with what was asked."""
+    """A reply that waits for a verdict, or for another one, with what was asked."""
 
     reply: Reply
     question: str
     channel: str
     customer_name: str | None
+    review: Review | None = None
+    """The verdict to be changed, where there is one."""
+
+    @property
+    def said(self) -> str:
+        """The text that an approval approves."""
+        return self.reply.text if self.review is None else original_text(self.reply)
 
 
 @dataclass(frozen=True, eq=False)

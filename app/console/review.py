@@ -1,12 +1,17 @@
 """The review page: approve, edit or reject what the bot said, with the keyboard if one likes."""
 
+from functools import partial
+
 from nicegui import events, ui
 
 from app.console.card import Card
 from app.console.layout import add_page
 from app.console.pieces import box, button, dialog_of, empty, heading, tag
 from app.console.queue import Item, Queue, read_queue
+from app.console.undo import Undo
 from app.console.visit import Desk, Visit
+from bot.review import decide
+from store import Review
 
 KEYS = (
     ("j", "Next reply"),
@@ -14,6 +19,7 @@ KEYS = (
     ("a", "Approve"),
     ("e", "Edit"),
     ("r", "Reject"),
+    ("u", "Undo the last verdict"),
     ("Ctrl ↵", "Save what is being edited"),
     ("Esc", "Leave it as it is"),
     ("?", "Show these keys"),
@@ -52,6 +58,7 @@ class _Page:
                 visit.say("Nothing waits for you"),
                 visit.say("New replies appear here by themselves."),
             )
+        self.undo = Undo(visit, refresh=self.look, restored=self._choose_again)
         self.keys = _keys_dialog(visit)
 
     async def show(self, queue: Queue) -> None:
@@ -95,6 +102,8 @@ class _Page:
                 self._step(1)
             case "k" | "ArrowUp":
                 self._step(-1)
+            case "u":
+                await self.undo.undo()
             case "?":
                 self._show_keys()
             case "a" if card:
@@ -113,8 +122,22 @@ class _Page:
     def _show_keys(self) -> None:
         self.keys.open()
 
+    def _choose_again(self, reply_id: int) -> None:
+        """A verdict was taken back: go on where one was."""
+        self.choose(reply_id, scroll=True)
+        if reply_id in self.cards:
+            self.cards[reply_id].take_focus()
+
     def _make_card(self, item: Item) -> Card:
-        return Card(self.visit, item, choose=self.choose, refresh=self.look)
+        visit = self.visit
+        give = partial(decide, visit.database, visit.nod.knowledge)
+        card = Card(visit, item, give=give, done=self._done, refresh=self.look)
+        card.frame.on("click", lambda: self.choose(item.reply.id), [])
+        card.view()
+        return card
+
+    async def _done(self, item: Item, review: Review) -> None:
+        self.undo.offer(item, review)
 
 
 def _keys_dialog(visit: Visit) -> ui.dialog:
