@@ -57,8 +57,8 @@ class Scheduler:
         )
         self._cron = ""
         self._is_on_duty = False
-        self._newest_review: int | None = None
-        """Of those that were looked at."""
+        self._newest_review: object = None
+        """Of those that were looked at: its id, which SQLite gives again, and its time."""
 
     async def run(self) -> None:
         """Every tick on its own: a long step delays neither the lease nor the clock."""
@@ -121,10 +121,11 @@ class Scheduler:
         By words, links and times; outliers need embeddings, and are looked for by a run.
         """
         async with self._nod.database.read() as session:
-            newest = await session.scalar(select(func.max(Review.id)))
-        if newest is not None and newest != self._newest_review:
+            newest = await session.execute(select(func.max(Review.id), func.max(Review.created_at)))
+            found = tuple(newest.one())
+        if found[0] is not None and found != self._newest_review:
             await second_look.check(self._nod.database)
-            self._newest_review = newest
+            self._newest_review = found
 
     async def _follow_clock(self) -> None:
         """Put the cron job where the switch says."""

@@ -150,15 +150,24 @@ def _find_reviewers(asked: Sequence[Approved]) -> Iterator[tuple[int, Reason]]:
     for example in asked:
         if example.reviewed_at is not None:
             counts[example.reviewer, f"{example.reviewed_at:%Y-%m-%d}"] += 1
+    hurried = {key: why for key in counts if (why := _say_hurry(*key, counts)) is not None}
     for example in asked:
         if example.reviewed_at is None:
             continue
-        day = f"{example.reviewed_at:%Y-%m-%d}"
-        others = [count for (name, _), count in counts.items() if name != example.reviewer]
-        count = counts[example.reviewer, day]
-        if others and count >= MANY and count >= FAR_MORE * median(others):
-            why = f"one of {count} that {example.reviewer} approved on {day}; others approve "
-            yield example.reply_id, Reason("reviewer", f"{why}{median(others):g} a day")
+        if why := hurried.get((example.reviewer, f"{example.reviewed_at:%Y-%m-%d}")):
+            yield example.reply_id, Reason("reviewer", why)
+
+
+def _say_hurry(reviewer: str, day: str, counts: Counter[tuple[str, str]]) -> str | None:
+    count = counts[reviewer, day]
+    if count < MANY:
+        return None
+    others = [other for (name, _), other in counts.items() if name != reviewer]
+    if not others or count < FAR_MORE * median(others):
+        return None
+    return (
+        f"one of {count} that {reviewer} approved on {day}; others approve {median(others):g} a day"
+    )
 
 
 _LINK = re.compile(
