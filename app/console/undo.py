@@ -36,6 +36,7 @@ class Undo:
             with box("words", role="status"):  # always there: what comes later is read aloud
                 self.done, self.of = tag("strong"), tag("span", "", "cut")
             self.button = button(say("Undo"), self.undo, kind="small", picture="undo", key="u")
+            self.button.props["aria-keyshortcuts"] = "u"
             button("", self.hide, kind="quiet", picture="close", hint=say("Close"))
 
     def offer(self, item: Item, review: Review) -> None:
