@@ -88,7 +88,7 @@ async def test_a_reply_is_approved_by_one_key_and_leaves_every_open_page(
     review = await until_reviewed(shop, reply_id)
     assert (review.verdict, review.reviewer) == (Verdict.approved, "rita")
     for page in (mine, colleague):
-        await expect(page.get_by_text(question)).to_have_count(0)
+        await expect(page.locator("article", has_text=question)).to_have_count(0)
 
 
 async def test_j_and_k_move_the_choice(open_page: OpenPage, shop: Database) -> None:
