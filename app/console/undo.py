@@ -13,6 +13,8 @@ from store import Review, UserRole, Verdict
 
 STAYS_S = 60.0
 """Later there is the conversation's page, which has every verdict."""
+READ_S = 10.0
+"""For words that offer nothing."""
 _DONE = {
     Verdict.approved: "Approved",
     Verdict.edited: "Saved and approved",
@@ -42,7 +44,7 @@ class Undo:
     def offer(self, item: Item, review: Review) -> None:
         """Say what was decided, and offer to take it back."""
         self._last = item, review
-        self._show(self.visit.say(_DONE[review.verdict]), item.question[:80])
+        self._show(self.visit.say(_DONE[review.verdict]), item.question[:80], STAYS_S)
         self.button.set_visibility(True)
 
     def hide(self) -> None:
@@ -64,13 +66,13 @@ class Undo:
             )
             say = self.visit.say
             more = say("The customer has it: only what is learnt changes.") if has_it(reply) else ""
-            self._show(say("Taken back: it waits for a verdict again."), more)
+            self._show(say("Taken back: it waits for a verdict again."), more, READ_S)
             self.button.set_visibility(False)
         finally:
             await self._refresh()
         self._restored(item.reply.id)
 
-    def _show(self, done: str, of: str) -> None:
+    def _show(self, done: str, of: str, for_s: float) -> None:
         self.done.text, self.of.text = done, of
         self.frame.classes(add="on")
         shown = self._shown = object()
@@ -80,4 +82,4 @@ class Undo:
                 self.hide()
 
         with self.frame:
-            ui.timer(STAYS_S, end, once=True)
+            ui.timer(for_s, end, once=True)

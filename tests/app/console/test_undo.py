@@ -85,7 +85,10 @@ async def test_undo_is_within_a_thumbs_reach_on_a_phone_and_above_the_places(
     await undo.tap()
     await until_undecided(shop, reply_id)
     await expect(page.locator(".undo")).to_contain_text("已撤回")
-    await expect(page.locator("article", has_text=question)).to_be_visible()
+    card = page.locator("article", has_text=question)
+    await expect(card).to_be_in_viewport()
+    await card.get_by_role("button", name="修改").tap()  # not covered by what is said
+    await expect(card.get_by_label("回复", exact=True)).to_have_value("不能。")
     await page.locator(".undo").get_by_role("button", name="关闭").tap()
     await expect(page.locator(".undo .button").first).not_to_be_visible()
 
