@@ -27,8 +27,9 @@ from knowledge.embed import Vectors
 BURST, BURST_WITHIN, BURST_RATIO = 5, timedelta(minutes=10), 85.0
 ELSEWHERE = 3
 """A host is known when it is in a document, or in the answers of three conversations."""
-FAR_MORE, MANY = 10, 20
-"""A reviewer's day is suspicious from 20 approvals on, if it is 10 times the others' usual day."""
+FAR_MORE, MANY, USUAL_DAYS = 10, 20, 5
+"""A reviewer's day is suspicious from 20 approvals on, if it is 10 times the others' usual day.
+With fewer than five days of others nothing is usual: a colleague's first verdict accuses nobody."""
 NEIGHBOURS, ENOUGH, OUTLIER_Z, LEAST_SPREAD = 3, 30, 4.0, 0.01
 """An answer is an outlier when its mean similarity to its three nearest is four standard deviations
 (robust, by the median) below what is usual; with fewer than thirty answers nothing is usual. On
@@ -163,7 +164,7 @@ def _say_hurry(reviewer: str, day: str, counts: Counter[tuple[str, str]]) -> str
     if count < MANY:
         return None
     others = [other for (name, _), other in counts.items() if name != reviewer]
-    if not others or count < FAR_MORE * median(others):
+    if len(others) < USUAL_DAYS or count < FAR_MORE * median(others):
         return None
     return (
         f"one of {count} that {reviewer} approved on {day}; others approve {median(others):g} a day"

@@ -126,6 +126,7 @@ def test_a_reviewer_who_approves_far_more_than_others_is_looked_at() -> None:
         approved(100 + n, f"Do you sell {word}s?", "Yes.", reviewer="ada", at=NOON + n * day)
         for n, word in enumerate(SUBJECTS)
     ]
+    assert find_suspects([*rows, *others[:4]], []) == {}  # of which nothing is usual yet
     suspects = find_suspects([*rows, *others], [])
     assert set(suspects) == {example.reply_id for example in rows}
     assert "28 that eve approved" in suspects[0][0].why
