@@ -47,7 +47,7 @@ def set_role(name: Name, role: UserRole) -> None:
 @users.command()
 def passwd(name: Name) -> None:
     """Set a user's password, and end the user's stays in the console."""
-    run(lambda settings: _passwd(settings, name, _ask_password()))
+    run(lambda settings: _passwd(settings, name))
 
 
 @users.command()
@@ -94,11 +94,13 @@ async def _add(settings: Settings, name: str, password: str, role: UserRole) -> 
     screen.print(f"{user.name} may enter as {user.role}.", highlight=False)
 
 
-async def _passwd(settings: Settings, name: str, password: str) -> None:
+async def _passwd(settings: Settings, name: str) -> None:
     from app.nod import open_store
 
     async with open_store(settings) as database:
-        await people.set_password(database, name, password, who=whoami())
+        async with database.read() as session:
+            await people.get_user(session, name)  # before anybody thinks of a password
+        await people.set_password(database, name, _ask_password(), who=whoami())
     screen.print("Done; the old password and all logins have ended.")
 
 

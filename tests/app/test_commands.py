@@ -110,7 +110,7 @@ def test_users_are_made_changed_and_shut_out(home: Path) -> None:
     last = nod("users", "disable", "ada")
     assert last.exit_code == 1
     assert "last owner" in last.output
-    assert "no user 'eve'" in nod("users", "passwd", "eve", stdin="correct horse\n").output
+    assert "no user 'eve'" in nod("users", "passwd", "eve", stdin="short\n").output
 
 
 def test_pairs_are_imported_once_into_the_review_queue(home: Path, tmp_path: Path) -> None:
