@@ -11,10 +11,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-# Idle OpenMP threads (embeddings) sleep instead of spinning on cores that others need. Read
-# once, when the library is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
+from modelserver.child import WAITING
+
+os.environ.update({**WAITING, **os.environ})  # for the embeddings, which are made in this process
 
 _BUILT_IN = "smollm2-135m-instruct"
 _KEYS = "MODELSERVER_API_KEYS"

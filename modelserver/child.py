@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
-# Threads that wait for each other sleep instead of spinning: on a machine that others use too,
-# two spinning threads on two cores can stall for minutes.
-_POLITE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+# OpenMP's threads spin for microseconds when they wait for each other, and then sleep. Left to
+# spin, two of them can stall for minutes on two cores that others use too; sent to sleep at once,
+# they take twice as long for an answer where nobody does (docs/decisions/0025). Read once, when
+# the library is loaded.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 
 def child_environment(**defaults: str) -> dict[str, str]:
     """Ours, with defaults for what is not set, and with this package to be found."""
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return _POLITE | defaults | os.environ | {"PYTHONPATH": path}
+    return WAITING | defaults | os.environ | {"PYTHONPATH": path}

@@ -66,11 +66,11 @@ def load_server(order: dict[str, Any]) -> Any:
     params.model.path = order["model"]
     params.n_parallel = order["slots"]
     params.n_ctx = order["context"] * order["slots"]
-    # All cores read a prompt, but tokens come one by one: there, threads mostly wait for each
-    # other, and for whoever else needs a core (measured: 40 tokens a second with one thread on
-    # two busy cores, 3 with two).
-    params.cpuparams_batch.n_threads = order["cores"]
-    params.cpuparams.n_threads = max(1, order["cores"] - 1)
+    cores = order["cores"]
+    # All cores read prompts, and the tokens of several answers at once. For a single answer one is
+    # left to others where there are more than two.
+    params.cpuparams_batch.n_threads = cores
+    params.cpuparams.n_threads = cores if cores <= 2 else cores - 1
     params.lora_adapters = [_list_adapter(path) for path in order["adapters"]]
     params.cache_ram_mib = 0  # one slot's memory of prompts each; gigabytes are not worth it
     params.verbosity = 1  # errors; more would write prompts to the log

@@ -5,9 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-# Before torch is imported: waiting threads must not spin, for the server answers meanwhile.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
+from modelserver.child import WAITING
+
+# Before torch is imported: the server answers meanwhile.
+os.environ.update({**WAITING, **os.environ})
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The server has resolved the base already: all of it is on this machine.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
