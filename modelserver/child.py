@@ -8,6 +8,8 @@ from pathlib import Path
 # they take twice as long for an answer where nobody does (docs/decisions/0025). Read once, when
 # the library is loaded.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+WAITING_IN_TRAINING = WAITING | {"GOMP_SPINCOUNT": "20000"}
+"""The trainer has the lower priority: whoever needs a core takes it from a thread that spins."""
 
 
 def child_environment(**defaults: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelserver.child import child_environment
+from modelserver.child import WAITING, WAITING_IN_TRAINING, child_environment
 
 _NICENESS = 10
 _FEW_BYTES = 50 << 20
@@ -128,7 +128,9 @@ def _environment() -> dict[str, str]:
     """A small machine trains with all it has, at low priority; a larger one keeps a core free."""
     cores = os.cpu_count() or 2
     threads = cores if cores <= 2 else cores - 1
-    return child_environment(OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false")
+    found = child_environment(OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false")
+    is_ours = found["GOMP_SPINCOUNT"] == WAITING["GOMP_SPINCOUNT"]  # and not somebody's wish
+    return found | WAITING_IN_TRAINING if is_ours else found
 
 
 def _tail(path: Path, size: int = 4096) -> str:

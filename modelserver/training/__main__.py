@@ -5,10 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from modelserver.child import WAITING
+from modelserver.child import WAITING_IN_TRAINING
 
 # Before torch is imported: the server answers meanwhile.
-os.environ.update({**WAITING, **os.environ})
+os.environ.update({**WAITING_IN_TRAINING, **os.environ})
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The server has resolved the base already: all of it is on this machine.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
