@@ -99,7 +99,11 @@ def test_thresholds_and_suspicions_are_told_in_chinese() -> None:
         )
         for n in range(30)
     ]  # fmt: skip
-    one = [Approved(**{**vars(poisoned[0]), "conversation_id": "x", "reviewer": "ada"})]
+    ada = {**vars(poisoned[0]), "conversation_id": "x", "reviewer": "ada"}
+    one = [
+        Approved(**{**ada, "reply_id": 100 + day, "reviewed_at": at + timedelta(days=day)})
+        for day in range(5)
+    ]
     few, many = [*poisoned[:1], *one], [*poisoned, *one]
     suspects = [find_suspects(few, []), find_suspects(many, ["bedco.xyz"])]
     reasons = [reason for found in suspects for why in found.values() for reason in why]
