@@ -14,7 +14,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from modelserver.bases import BaseError
-from modelserver.training.adapter_gguf import AdapterError
+from modelserver.training.adapter_gguf import AdapterError, DivergedError
 from modelserver.training.order import Order, TrainingError
 from modelserver.training.render import RenderError
 
@@ -28,6 +28,10 @@ def main(folder: Path) -> int:
         return train(order)
     except TrainingError as error:
         order.tell(type="error", code=error.code, message=str(error), param=error.param)
+    except DivergedError as error:
+        message = f"{error}: try a smaller learning_rate_multiplier"
+        param = "learning_rate_multiplier"
+        order.tell(type="error", code="loss_diverged", message=message, param=param)
     except (BaseError, RenderError, AdapterError) as error:
         order.tell(type="error", code="base_model_unusable", message=str(error), param="model")
     except MemoryError:

@@ -42,6 +42,10 @@ class AdapterError(ValueError):
     """The adapter cannot be served on this base; the message says why."""
 
 
+class DivergedError(AdapterError):
+    """Its training ran away."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
     """What a converter has to know of the base."""
@@ -158,8 +162,17 @@ def _tensors(adapter_dir: Path, config: dict[str, Any], base: _Layout) -> dict[s
         if side == "B":
             weight = _in_base_order(weight, name, base) * _own_scale(config, layer, weight.shape[1])
         _check_shape(key, weight, side, base.shapes[name])
-        converted[f"{name}.lora_{side.lower()}"] = weight.astype(np.float16)
+        converted[f"{name}.lora_{side.lower()}"] = _as_float16(key, weight)
     _check_pairs(converted)
+    return converted
+
+
+def _as_float16(key: str, weight: NDArray[Any]) -> NDArray[np.float16]:
+    """What llama.cpp serves; with a weight that is no number it would answer nonsense."""
+    with np.errstate(over="ignore"):
+        converted = weight.astype(np.float16)
+    if not np.isfinite(converted).all():
+        raise DivergedError(f"{key!r} has weights that are no numbers, or beyond float16")
     return converted
 
 
