@@ -30,6 +30,7 @@ _SAYS_NOTHING = _words(
 _ENOUGH_WORDS = 2
 """Words of its own from which a question has a topic: "capital", "France"."""
 
+# Without Hangul: Korean puts spaces between its words.
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _CJK_POINTS_BACK = re.compile(r"[它这那该其]|上面|刚才|刚刚|前面|一样|另外|别的|其他")
 _CJK_GOES_ON = re.compile(r"^(?:还|也|再|或|但|那|然后|所以|如果是|要是)|[呢]$")
