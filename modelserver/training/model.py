@@ -1,13 +1,16 @@
 """The model in training: a frozen base with a LoRA adapter, and the loss of a batch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
+from peft.helpers import disable_input_dtype_casting
 
 from modelserver.bases import Base
 from modelserver.training.order import TrainingError
+from modelserver.training.output import token_logprobs
 from modelserver.training.pack import Pack
 from modelserver.training.recipe import LORA_ALPHA, LORA_RANK
 
@@ -81,16 +84,30 @@ def trained_logprobs(model: Any, pack: Pack) -> tuple[torch.Tensor, torch.Tensor
     """
     language_model = model.get_base_model()
     device = next(model.parameters()).device
-    hidden = language_model.model(
-        input_ids=pack.ids.to(device),
-        attention_mask=pack.can_see.to(device),
-        position_ids=pack.positions.to(device),
-        use_cache=False,
-    ).last_hidden_state
-    logits = language_model.lm_head(hidden[0, pack.readers.to(device)]).float()
-    targets = pack.targets.to(device)
-    logprobs = -functional.cross_entropy(logits, targets, reduction="none")
-    return logprobs, logits.argmax(dim=-1) == targets
+    with narrow(model):
+        hidden = language_model.model(
+            input_ids=pack.ids.to(device),
+            attention_mask=pack.can_see.to(device),
+            position_ids=pack.positions.to(device),
+            use_cache=False,
+        ).last_hidden_state
+    read = hidden[0, pack.readers.to(device)]
+    return token_logprobs(read, language_model.lm_head, pack.targets.to(device))
+
+
+@contextmanager
+def narrow(model: Any) -> Iterator[None]:
+    """The adapter multiplies in bfloat16 where the base does; its weights stay float32.
+
+    Left alone, PEFT widens what each adapted layer reads, and keeps the copy for the way back.
+    """
+    dtype = model.get_base_model().dtype
+    if dtype != torch.bfloat16:
+        yield
+        return
+    device = next(model.parameters()).device.type
+    with disable_input_dtype_casting(model), torch.autocast(device, dtype=dtype):
+        yield
 
 
 def adapter_state(model: Any) -> dict[str, torch.Tensor]:

@@ -143,7 +143,9 @@ def _prepare(order: Order, team: Team) -> _Job:
         classifier=read_classifier(order, tokenizer, base.context_length),
         course=course,
         model=model,
-        optimizer=torch.optim.AdamW(trained, lr=course.recipe.learning_rate, weight_decay=0.0),
+        optimizer=torch.optim.AdamW(
+            trained, lr=course.recipe.learning_rate, weight_decay=0.0, fused=True
+        ),
     )
 
 
