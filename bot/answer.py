@@ -191,6 +191,7 @@ class Answerer:
             return None
         agreement = _agreement(completion, inquiry)
         is_sure, why = judge_tuned(completion.mean_logprob, agreement, version)
+        is_sure, why = _doubt_loop(completion, is_sure, why)
         if only_sure and not is_sure:
             inquiry.tried.append(f"tuned: unsure, {why}")
             return None
@@ -214,6 +215,7 @@ class Answerer:
         except ModelRefusedError as error:
             return unknown_draft(inquiry, f"the model refused the prompt: {error}")
         is_sure, why = judge_base(_agreement(completion, inquiry))
+        is_sure, why = _doubt_loop(completion, is_sure, why)
         return self._draft(inquiry, completion, way, reason=why, is_sure=is_sure)
 
     async def _complete(self, model: str, inquiry: Inquiry, *, shows: bool) -> Completion:
@@ -277,6 +279,11 @@ class Answerer:
             total_ms=inquiry.ms,
             tried=tuple(inquiry.tried),
         )
+
+
+def _doubt_loop(completion: Completion, is_sure: bool, why: str) -> tuple[bool, str]:
+    """A model that goes round in circles is sure of each word, and lost all the same."""
+    return (False, "it began to repeat itself") if completion.is_looping else (is_sure, why)
 
 
 def _agreement(completion: Completion, inquiry: Inquiry) -> float | None:

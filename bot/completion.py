@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx2
 from openai import APIStatusError, AsyncOpenAI, AsyncStream, BadRequestError, OpenAIError
 
 from bot.prompt import Chat
+from bot.repetition import cut_loop
 from store import Mask
 from store.text import clean_text
 
@@ -44,6 +46,8 @@ class Completion:
     text: str = ""
     mean_logprob: float | None = None
     """None where the provider gives no log-probabilities."""
+    is_looping: bool = False
+    """It began to repeat itself, and was stopped; `text` is what it said before."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     first_token_at: float | None = None
@@ -71,10 +75,14 @@ class Completion:
             return False
         self.first_token_at = self.first_token_at or time.perf_counter()
         self.text += addition
+        if (kept := cut_loop(self.text)) is not None:
+            self.text, self.is_looping = kept, True
         return True
 
     def end(self) -> None:
         self.text = clean_text(self.text).strip() + ("…" if self._is_cut else "")
+        if self.is_looping and self.completion_tokens is None:  # stopped before it was told
+            self.completion_tokens = len(self._logprobs) or None
         if self._logprobs:
             self.mean_logprob = sum(self._logprobs) / len(self._logprobs)
 
@@ -91,7 +99,7 @@ async def complete(
     """Ask the model; `on_text` follows the answer as it is written.
 
     Always streamed, because the first token is measured, and because a stream that has begun
-    shows that the model is alive.
+    shows that the model is alive. One that begins to repeat itself is stopped.
 
     Raises:
         ModelAwayError, ModelRefusedError: with the reason, fit for a reviewer's eyes.
@@ -99,9 +107,12 @@ async def complete(
     completion = Completion(model=model)
     try:
         async with asyncio.timeout(timeout_s):
-            async for chunk in _stream(client, model, prompt, mask):
-                if completion.take(chunk) and on_text:
-                    await on_text(clean_text(completion.text.strip()))
+            async with aclosing(_stream(client, model, prompt, mask)) as stream:
+                async for chunk in stream:
+                    if completion.take(chunk) and on_text:
+                        await on_text(clean_text(completion.text.strip()))
+                    if completion.is_looping:  # leaving the stream stops the model
+                        break
     except TimeoutError:
         raise ModelAwayError(f"{model} took longer than {timeout_s:g} s") from None
     except APIStatusError as error:
@@ -117,7 +128,7 @@ async def complete(
     return completion
 
 
-async def _stream(client: AsyncOpenAI, model: str, prompt: Chat, mask: Mask) -> AsyncIterator[Any]:
+async def _stream(client: AsyncOpenAI, model: str, prompt: Chat, mask: Mask) -> AsyncGenerator[Any]:
     """The chunks as JSON; without the extras where the provider does not take them.
 
     Some models refuse log-probabilities, a temperature or `max_tokens` with a 400.

@@ -1,0 +1,130 @@
+"""An answer that goes round in circles is stopped, and what it said before is kept."""
+
+import json
+from collections.abc import AsyncIterator
+
+import httpx2
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.answer import Answerer
+from bot.completion import complete
+from bot.masks import new_default
+from bot.repetition import cut_loop
+from store import Mask, Mode, Way
+from tests.bot.conftest import Teach
+from tests.bot.running_bot import Bot
+
+ONCE = "We do. The order is shipped on a Monday."
+AGAIN = " The order is shipped on a Monday."
+PIECES = 400
+
+
+class Parrot(httpx2.AsyncByteStream):
+    """A completion that would say the same sentence hundreds of times, with sure words."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in (ONCE, *[AGAIN] * PIECES):
+            self.sent += 1
+            token = {"token": piece, "logprob": -0.01, "top_logprobs": []}
+            choice = {
+                "index": 0,
+                "delta": {"content": piece},
+                "logprobs": {"content": [token]},
+                "finish_reason": None,
+            }
+            chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+            yield f"data: {json.dumps(chunk | {'choices': [choice]})}\n\n".encode()
+        yield b"data: [DONE]\n\n"
+
+
+@pytest.fixture
+def parrot() -> Parrot:
+    return Parrot()
+
+
+@pytest.fixture
+def client(parrot: Parrot) -> openai.AsyncOpenAI:
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        headers = {"content-type": "text/event-stream"}
+        return httpx2.Response(200, headers=headers, stream=parrot)
+
+    http = openai.DefaultAsyncHttpxClient(transport=httpx2.MockTransport(answer))
+    return openai.AsyncOpenAI(base_url="http://m/v1", api_key="n", http_client=http)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("It comes soon. " + "We ship on a Monday, always. " * 3, None),
+        ("价格是三百元。" + "订单会在周一发货的。" * 5, "价格是三百元。订单会在周一发货的。"),
+        ("It is " + "very " * 20, "It is very…"),
+        ("a, b and c\n" + "- the same line again\n" * 3, "a, b and c\n- the same line again\n"),
+    ],
+    ids=["a sentence", "Chinese", "a word", "lines"],
+)
+def test_the_first_time_is_kept_up_to_the_end_of_its_sentence(text: str, kept: str | None) -> None:
+    assert cut_loop(text) == (kept or "It comes soon. We ship on a Monday, always.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "." * 100,
+        "Mon: 9 am to 5 pm. Tue: 9 am to 5 pm. Wed: 9 am to 5 pm. Thu: 9 am to 5 pm.",
+        "Yes, yes, yes! We do deliver.",
+        "",
+    ],
+)
+def test_lists_rules_and_emphasis_are_no_loops(text: str) -> None:
+    assert all(cut_loop(text[:end]) is None for end in range(len(text) + 1))
+
+
+@given(
+    st.text(alphabet="abc. ", max_size=40),
+    st.text(alphabet="abcdefgh。 ", min_size=1, max_size=50).filter(
+        lambda part: any(map(str.isalnum, part))
+    ),
+)
+def test_whatever_is_said_long_enough_over_and_over_is_cut_and_nothing_is_invented(
+    before: str, part: str
+) -> None:
+    text = before + part * 130
+    kept = cut_loop(text)
+    assert kept is not None
+    assert text.startswith(kept.removesuffix("…"))
+    assert len(kept) <= len(before) + 2 * len(part) + 1
+
+
+async def test_a_looping_model_is_stopped_and_nobody_sees_the_loop_grow(
+    client: openai.AsyncOpenAI, parrot: Parrot
+) -> None:
+    shown: list[str] = []
+
+    async def show(text: str) -> None:
+        shown.append(text)
+
+    completion = await complete(client, "m", [], new_default(), timeout_s=60, on_text=show)
+
+    assert completion.text == shown[-1] == ONCE
+    assert completion.is_looping
+    assert completion.completion_tokens == parrot.sent
+    assert parrot.sent < PIECES
+
+
+async def test_an_answer_that_looped_is_never_sure(
+    bot: Bot, teach: Teach, mask: Mask, client: openai.AsyncOpenAI
+) -> None:
+    await teach("When is an order shipped?", "We ship: the order is shipped on a Monday.")
+    answerer = Answerer(bot.knowledge, client, base_model="m")
+
+    draft = await answerer.answer("On which day do you ship?", mode=Mode.retrieval, mask=mask)
+
+    assert (draft.text, draft.way, draft.is_sure) == (ONCE, Way.retrieval, False)
+    assert "repeat" in draft.reason
