@@ -9,6 +9,7 @@ import torch
 from peft.helpers import disable_input_dtype_casting
 
 from modelserver.bases import Base
+from modelserver.training import attention
 from modelserver.training.order import TrainingError
 from modelserver.training.output import token_logprobs
 from modelserver.training.pack import Pack
@@ -31,7 +32,10 @@ def load_model(base: Base, folder: Path, *, seed: int, precision: str = "auto") 
 
     torch.manual_seed(seed)
     dtype = choose_dtype(precision)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    if device == "cpu":
+        _choose_packed_attention(model)
     _check_output(model.config)
     config = LoraConfig(
         r=LORA_RANK,
@@ -42,7 +46,14 @@ def load_model(base: Base, folder: Path, *, seed: int, precision: str = "auto") 
     )
     peft_model = get_peft_model(model, config)
     peft_model.peft_config["default"].base_model_name_or_path = base.published_as
-    return peft_model.to("cuda" if torch.cuda.is_available() else "cpu").train()
+    return peft_model.to(device).train()
+
+
+def _choose_packed_attention(model: Any) -> None:
+    """In place of the usual one; models with an attention of their own keep it, and the mask."""
+    if model.config._attn_implementation == "sdpa":
+        attention.register()
+        model.set_attn_implementation(attention.NAME)
 
 
 def _check_output(config: Any) -> None:
@@ -84,7 +95,7 @@ def trained_logprobs(model: Any, pack: Pack) -> tuple[torch.Tensor, torch.Tensor
     """
     language_model = model.get_base_model()
     device = next(model.parameters()).device
-    with narrow(model):
+    with narrow(model), attention.laid_out(pack.layout):
         hidden = language_model.model(
             input_ids=pack.ids.to(device),
             attention_mask=pack.can_see.to(device),

@@ -7,6 +7,7 @@ computed exactly as if it stood alone: nothing is padded, and the system prompt,
 short support example, is computed once a pack instead of once a sequence.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from modelserver.training.attention import Layout
 from modelserver.training.corpus import Corpus
 
 # More at once is no faster on a CPU, and the mask grows with the square.
@@ -32,6 +34,8 @@ class Pack:
     """(1, T)"""
     can_see: torch.Tensor
     """(1, 1, T, T), true where the place of the row may look at the place of the column."""
+    layout: Layout
+    """The same as places from and to."""
     readers: torch.Tensor
     """(N,) the place from whose state the trained token is written."""
     targets: torch.Tensor
@@ -99,6 +103,7 @@ def _pack(sequences: Sequence[_Sequence]) -> Pack:
         ids=torch.from_numpy(ids)[None],
         positions=torch.from_numpy(positions)[None],
         can_see=_visibility(torch.from_numpy(owner)),
+        layout=Layout(shared, _spans([shared, *lengths])),
         # The prefix ends before anything is trained, so the place before is of the same tail.
         readers=torch.from_numpy(trained - 1),
         targets=torch.from_numpy(ids[trained]),
@@ -106,6 +111,11 @@ def _pack(sequences: Sequence[_Sequence]) -> Pack:
         row_count=len(sequences),
         token_count=sum(len(tokens) for tokens, _ in sequences),
     )
+
+
+def _spans(lengths: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    ends = list(itertools.accumulate(lengths))
+    return tuple((end - length, end) for end, length in zip(ends, lengths, strict=True) if length)
 
 
 def _visibility(owner: torch.Tensor) -> torch.Tensor:
