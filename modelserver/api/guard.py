@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -42,7 +44,7 @@ class Guard:
         headers = Headers(scope=scope)
         allowance: Allowance | None = None
         try:
-            caller = await self._identify(headers.get("authorization", ""))
+            caller = await self._identify(headers)
             if self._rate is not None:
                 allowance = self._rate.take(caller)
                 _check_rate(allowance)
@@ -53,17 +55,19 @@ class Guard:
             return
         await self._app(scope, counted, _tell_allowance(send, allowance))
 
-    async def _identify(self, authorization: str) -> str:
+    async def _identify(self, headers: Headers) -> str:
         """The id of the caller's key. Without keys, all may come in from this machine."""
         if self._keys.is_stale:
             await asyncio.to_thread(self._keys.read)
-        scheme, _, key = authorization.partition(" ")
+        scheme, _, key = headers.get("authorization", "").partition(" ")
         known = self._keys.find(key.strip()) if scheme.lower() == "bearer" else None
         if known is None and (self._keys.are_needed or not self._is_private):
             raise UnauthorizedError(
                 "Incorrect API key provided: send one as `Authorization: Bearer KEY`. "
                 "`python -m modelserver keys add NAME` makes one."
             )
+        if known is None:
+            _check_is_local(headers)
         return known or _ANYONE
 
     def _count(self, path: str, content_length: str, receive: Receive) -> Receive:
@@ -86,6 +90,27 @@ class Guard:
             return message
 
         return receive_counted
+
+
+def _check_is_local(headers: Headers) -> None:
+    """A browser on this machine may be led here by anybody's page: by a form that is sent to us,
+    or by a name of theirs that resolves to us. Either shows in these headers."""
+    for name, prefix in (("host", "//"), ("origin", "")):
+        value = headers.get(name)
+        if value is not None and not _is_loopback(prefix + value):
+            raise UnauthorizedError(
+                f"{name.title()} is {value[:100]!r}: without API keys only programs on this "
+                "machine are answered, under `localhost` or a loopback address. `python -m "
+                "modelserver keys add NAME` makes a key, with which any name will do."
+            )
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_rate(allowance: Allowance) -> None:

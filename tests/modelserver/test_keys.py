@@ -1,6 +1,7 @@
 """API keys: who comes in, what is kept of a key, and how often its owner may ask."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -26,6 +27,12 @@ async def is_let_in(client: AsyncOpenAI) -> bool:
     except AuthenticationError:
         return False
     return True
+
+
+@pytest.fixture(scope="module")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_modelserver(tmp_path_factory.mktemp("open")) as server:
+        yield server.url
 
 
 async def wait_until_let_in(client: AsyncOpenAI, expected: bool) -> None:
@@ -108,3 +115,32 @@ def test_a_bucket_fills_evenly_up_to_a_minutes_worth() -> None:
     assert rate.take("me").wait_s == pytest.approx(0.5)
     clock[0] = 3600
     assert rate.take("me").remaining == 59
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_let_in"),
+    [
+        ({"Host": "localhost:8100"}, True),
+        ({"Host": "[::1]:8100"}, True),
+        ({"Host": "127.0.0.1", "Origin": "http://localhost:3000"}, True),
+        ({"Host": "shop.example:8100"}, False),  # a name of theirs that resolves to us
+        ({"Host": "127.0.0.1.shop.example"}, False),
+        ({"Origin": "https://shop.example"}, False),  # a form of theirs that is sent to us
+        ({"Origin": "null"}, False),
+    ],
+)
+async def test_without_keys_no_page_of_others_comes_in_through_a_browser_here(
+    headers: dict[str, str], is_let_in: bool, open_server: str
+) -> None:
+    async with httpx2.AsyncClient(base_url=open_server, headers=headers) as browser:
+        answer = await browser.get("models")
+    assert answer.status_code == (200 if is_let_in else 401)
+    if not is_let_in:
+        assert "keys add" in answer.json()["error"]["message"]
+
+
+async def test_with_its_key_a_program_may_call_the_server_by_any_name(tmp_path: Path) -> None:
+    headers = {"Host": "models.shop.example", "Authorization": "Bearer sk-one"}
+    with running_modelserver(tmp_path, "--api-key", "sk-one") as server:
+        async with httpx2.AsyncClient(base_url=server.url, headers=headers) as proxied:
+            assert (await proxied.get("models")).status_code == 200
