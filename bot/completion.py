@@ -16,7 +16,7 @@ from store import Mask
 from store.text import clean_text
 
 OnText = Callable[[str], Awaitable[None]]
-"""Is given the whole text so far, each time that it grows."""
+"""Is given the whole text so far, each time that it changes: grows, or is cut where it loops."""
 
 _NEVER_WILL = (400, 413, 422)
 
@@ -45,7 +45,7 @@ class Completion:
     model: str
     text: str = ""
     mean_logprob: float | None = None
-    """None where the provider gives no log-probabilities."""
+    """None where the provider gives no log-probabilities, and where they say nothing."""
     is_looping: bool = False
     """It began to repeat itself, and was stopped; `text` is what it said before."""
     prompt_tokens: int | None = None
@@ -56,7 +56,7 @@ class Completion:
     _is_cut: bool = False
 
     def take(self, chunk: Any) -> bool:
-        """Add what a chunk brings; whether the text has grown.
+        """Add what a chunk brings; whether the text is another now.
 
         Raises:
             LookupError, TypeError, AttributeError: this is no chunk of a chat completion.
@@ -80,10 +80,11 @@ class Completion:
         return True
 
     def end(self) -> None:
-        self.text = clean_text(self.text).strip() + ("…" if self._is_cut else "")
+        is_cut = self._is_cut and not self.is_looping
+        self.text = clean_text(self.text).strip() + ("…" if is_cut else "")
         if self.is_looping and self.completion_tokens is None:  # stopped before it was told
             self.completion_tokens = len(self._logprobs) or None
-        if self._logprobs:
+        if self._logprobs and not self.is_looping:  # who goes in circles is sure of each word
             self.mean_logprob = sum(self._logprobs) / len(self._logprobs)
 
 

@@ -6,10 +6,12 @@ everything up to the end of the sentence that was said for the first time.
 
 _TAIL = 16
 """Characters that must have been said before, for a closer look."""
-_LOOPED_BYTES = 60
-"""Of what is said over and over, all times together: a sentence twice, a word a dozen times. In
-UTF-8, so that Chinese, which says as much in a third of the characters, counts alike."""
-_SENTENCE_ENDS = ".!?。！？…\n"
+_TIMES = 3
+_LOOPED = 90
+"""Characters said over and over, all times together: a sentence three times, a word in plenty.
+Those of Chinese count twice: they say as much in half of them."""
+_LOOPED_IN_TABLE = 240
+"""A table's cells and a page's tags may well be alike."""
 
 
 def cut_loop(text: str) -> str | None:
@@ -20,25 +22,41 @@ def cut_loop(text: str) -> str | None:
     size = _loop_size(text)
     if not size:
         return None
-    start = len(text) - size
+    start = len(text) - size * _TIMES
     while start and text[start - 1] == text[start - 1 + size]:
         start -= 1
     said_once = start + size
-    for end in range(said_once, min(said_once + size, len(text)) + 1):
-        if text[end - 1] in _SENTENCE_ENDS:
+    for end in range(said_once, said_once + size + 1):
+        if _ends_sentence(text, end):
             return text[:end]
     return text[:said_once].rstrip() + "…"
+
+
+def _ends_sentence(text: str, end: int) -> bool:
+    """A dot within a price or an address ends nothing."""
+    said = text[:end]
+    if said[-1].isspace():
+        return said.endswith("\n") or said.rstrip().endswith((".", "!", "?"))
+    return said[-1] in "。！？…" or (said[-1] in ".!?" and text[end : end + 1].isspace())
 
 
 def _loop_size(text: str) -> int:
     """Characters of the part that the text ends with over and over; 0 where there is none."""
     tail = text[-_TAIL:]
-    before = text.rfind(tail, 0, len(text) - 1)
-    if before < 0:
-        return 0
-    size = len(text) - len(tail) - before
-    part = text[-size:]
+    before = text.rfind(tail, 0, len(text) - 1) if tail else -1
+    while before >= 0:
+        size = len(text) - len(tail) - before
+        if size * _TIMES > len(text):
+            return 0
+        if _is_looped(text, text[-size:]):
+            return size
+        before = text.rfind(tail, 0, before + len(tail) - 1)
+    return 0
+
+
+def _is_looped(text: str, part: str) -> bool:
     if not any(map(str.isalnum, part)):
-        return 0
-    times = max(2, -(-_LOOPED_BYTES // len(part.encode())))
-    return size if text.endswith(part * times) else 0
+        return False
+    weight = sum(2 if char >= "\u2e80" else 1 for char in part)
+    least = _LOOPED_IN_TABLE if any(mark in part for mark in "|<\t") else _LOOPED
+    return text.endswith(part * max(_TIMES, -(-least // weight)))

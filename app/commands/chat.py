@@ -104,7 +104,8 @@ def _explain(reply: Reply) -> str:
     if reply.total_ms is not None:
         parts.append(f"{reply.total_ms / 1000:.1f} s")
     if reply.completion_tokens is not None:
-        parts.append(f"{reply.prompt_tokens} + {reply.completion_tokens} tokens")
+        read = "?" if reply.prompt_tokens is None else reply.prompt_tokens
+        parts.append(f"{read} + {reply.completion_tokens} tokens")
     titles = dict.fromkeys(str(source.get("title")) for source in reply.sources)
     return "  [" + "; ".join([*parts, *titles]) + "]"
 

@@ -26,6 +26,15 @@ class Layout:
     spans: tuple[tuple[int, int], ...]
     """First and past-the-last place of the prefix, where there is one, and of each sequence."""
 
+    @property
+    def weights(self) -> int:
+        """Of one head: those of each place for all that it sees, and for what it does not yet."""
+        shared = self.shared
+        return sum((end - start) * (end - max(start, shared) + shared) for start, end in self.spans)
+
+
+_MOST_WEIGHTS = 1 << 20
+"""They are kept for the way back: one sequence of a thousand places, or many short ones."""
 
 _layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
 
@@ -62,7 +71,13 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """(1, heads, T, width) and (1, kv heads, T, width) twice, to (1, T, heads, width)."""
     layout = _layout.get()
-    if layout is None or dropout:
+    if (
+        layout is None
+        or layout.weights > _MOST_WEIGHTS
+        or dropout
+        or value.shape[-1] != query.shape[-1]
+        or any(more.get(name) is not None for name in ("softcap", "position_bias"))
+    ):
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         return sdpa_attention_forward(
@@ -100,7 +115,8 @@ class _PackedAttention(torch.autograd.Function):
         for start, end in layout.spans:
             keys, values = (_seen(each, layout, start, end) for each in (key, value))
             asking = query[:, start:end].reshape(len(key), -1, width)
-            scores = torch.bmm(asking, keys.transpose(1, 2)).float().mul_(scale)
+            # In float32: large biases would drown what tells the keys apart.
+            scores = torch.bmm(asking.float(), keys.float().transpose(1, 2)).mul_(scale)
             _hide_later(scores.view(heads, end - start, -1))
             weight = scores.softmax(dim=-1).to(query.dtype)
             answer = torch.bmm(weight, values).view(heads, -1, width)

@@ -114,5 +114,4 @@ def _load_optimizer(
     for key, tensor in tensors.items():
         name, _, moment = key.rpartition(":")
         parameter = parameters[name]
-        is_count = moment == "step"
-        optimizer.state[parameter][moment] = tensor if is_count else tensor.to(parameter.device)
+        optimizer.state[parameter][moment] = tensor.to(parameter.device)

@@ -102,8 +102,10 @@ def trained_logprobs(model: Any, pack: Pack) -> tuple[torch.Tensor, torch.Tensor
             position_ids=pack.positions.to(device),
             use_cache=False,
         ).last_hidden_state
-    read = hidden[0, pack.readers.to(device)]
-    return token_logprobs(read, language_model.lm_head, pack.targets.to(device))
+    layer = language_model.lm_head
+    # On a GPU some norms come out in float32 here.
+    read = hidden[0, pack.readers.to(device)].to(layer.weight.dtype)
+    return token_logprobs(read, layer, pack.targets.to(device))
 
 
 @contextmanager

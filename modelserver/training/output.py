@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 _SLICE = 64
-"""Tokens at once: some megabytes for a usual vocabulary, about what a core's cache holds."""
+"""Tokens at once: 13 MB of scores for 50,000 words, 39 MB for 150,000."""
 
 
 def token_logprobs(

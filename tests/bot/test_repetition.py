@@ -61,12 +61,14 @@ def client(parrot: Parrot) -> openai.AsyncOpenAI:
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("It comes soon. " + "We ship on a Monday, always. " * 3, None),
+        ("It comes soon. " + "We ship on a Monday, always. " * 4, None),
+        ("We ship on a Monday, always. " * 4, "We ship on a Monday, always. "),
+        ("The box costs 3.50 euros and " * 4, "The box costs 3.50 euros and…"),
         ("价格是三百元。" + "订单会在周一发货的。" * 5, "价格是三百元。订单会在周一发货的。"),
-        ("It is " + "very " * 20, "It is very…"),
-        ("a, b and c\n" + "- the same line again\n" * 3, "a, b and c\n- the same line again\n"),
+        ("It is " + "very " * 30, "It is very…"),
+        ("a, b and c\n" + "- the same line again\n" * 5, "a, b and c\n- the same line again\n"),
     ],
-    ids=["a sentence", "Chinese", "a word", "lines"],
+    ids=["a sentence", "nothing before", "a price", "Chinese", "a word", "lines"],
 )
 def test_the_first_time_is_kept_up_to_the_end_of_its_sentence(text: str, kept: str | None) -> None:
     assert cut_loop(text) == (kept or "It comes soon. We ship on a Monday, always.")
@@ -79,6 +81,11 @@ def test_the_first_time_is_kept_up_to_the_end_of_its_sentence(text: str, kept: s
         "." * 100,
         "Mon: 9 am to 5 pm. Tue: 9 am to 5 pm. Wed: 9 am to 5 pm. Thu: 9 am to 5 pm.",
         "Yes, yes, yes! We do deliver.",
+        "| Berlin |" + " 9:00 - 17:00 |" * 7,
+        "| Cover |" + " Included |" * 6,
+        "| Repair | 24 months, repair or replacement | 24 months, repair or replacement |",
+        "| 保修 | 二十四个月内免费维修或更换 | 二十四个月内免费维修或更换 |",
+        "<tr>" + "<td>0</td>" * 12 + "</tr>",
         "",
     ],
 )

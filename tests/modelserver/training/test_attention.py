@@ -59,6 +59,43 @@ def test_answers_and_gradients_are_those_of_the_mask(shared: int, lengths: list[
         torch.testing.assert_close(mine, expected)
 
 
+def test_narrow_numbers_keep_apart_what_a_large_bias_drowns() -> None:
+    query, key, value = states(40)
+    key = key + 10
+    mask = masked(10, [20, 10])
+    exact = functional.scaled_dot_product_attention(
+        query, key.bfloat16().float(), value, attn_mask=mask, enable_gqa=True
+    ).transpose(1, 2)
+
+    with laid_out(layout_of(10, [20, 10])):
+        narrow, _ = attention._attend(
+            None, query.bfloat16(), key.bfloat16(), value.bfloat16(), None
+        )
+
+    torch.testing.assert_close(narrow.float(), exact, atol=0.1, rtol=0.02)
+
+
+def test_what_would_take_too_much_memory_is_left_to_the_usual_attention(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    query, key, value = states(15)
+    layout = layout_of(5, [3, 7])
+    assert layout.weights == 5 * 5 + 3 * 8 + 7 * 12
+    monkeypatch.setattr(attention, "_MOST_WEIGHTS", 100)
+    module = torch.nn.Module()
+    module.num_key_value_groups = HEADS // KV_HEADS
+    module.is_causal = True
+
+    with laid_out(layout):
+        usual, _ = attention._attend(module, query, key, value, masked(5, [3, 7]), scaling=0.3)
+
+    assert "PackedAttention" not in str(usual.grad_fn.next_functions)
+    whole = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=masked(5, [3, 7]), scale=0.3, enable_gqa=True
+    ).transpose(1, 2)
+    torch.testing.assert_close(usual, whole)
+
+
 def test_a_usual_model_attends_so_on_a_cpu(base: Base) -> None:
     if torch.cuda.is_available():
         pytest.skip("a GPU keeps its own attention")

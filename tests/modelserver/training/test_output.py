@@ -39,12 +39,3 @@ def test_each_token_sends_its_own_gradient_back(bias: bool) -> None:
     whole = -functional.cross_entropy(layer(hidden), targets, reduction="none")
     (expected,) = torch.autograd.grad((weights * whole).sum(), hidden)
     torch.testing.assert_close(sliced, expected)
-
-
-def test_without_gradients_none_are_made() -> None:
-    hidden, layer, targets = made(bias=False)
-
-    with torch.no_grad():
-        logprobs, _ = token_logprobs(hidden, layer, targets)
-
-    assert not logprobs.requires_grad
