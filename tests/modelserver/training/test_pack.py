@@ -124,3 +124,22 @@ def test_a_step_is_the_same_however_it_is_packed(base: Base, places: int) -> Non
 
     for got, expected in zip(gradients(places), gradients(30), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_in_bfloat16_the_adapter_learns_in_the_same_direction_and_stays_wide(base: Base) -> None:
+    corpus = corpus_of(*(learnt(np.random.default_rng(2), 20) for _ in range(4)))
+
+    def gradient(model: torch.nn.Module) -> torch.Tensor:
+        torch.manual_seed(3)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:  # zero at first, which would leave half of the gradients zero
+                torch.nn.init.normal_(parameter, std=0.02)
+        (pack,) = make_packs(corpus, np.arange(4))
+        objective.sft(model, pack).loss.backward()
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        assert {parameter.dtype for parameter in trained} == {torch.float32}
+        return torch.cat([parameter.grad.flatten() for parameter in trained])
+
+    narrow = load_model(base, base.training_dir, seed=0, precision="bfloat16")
+    similarity = torch.cosine_similarity(gradient(narrow), gradient(exact_model(base)), dim=0)
+    assert float(similarity) > 0.99
