@@ -80,9 +80,13 @@ def _column(values: Iterable[float | None]) -> Column:
 
 
 def _cuts(values: Column) -> Column:
-    """Where a threshold can lie, strictest first: halfway between neighbours, and at the least."""
+    """Where a threshold can lie, strictest first: halfway between neighbours, and at the least.
+
+    Nothing lies halfway to a missing sign: there the threshold is the neighbour itself.
+    """
     seen = np.unique(values)[::-1]
-    return np.concatenate([(seen[:-1] + seen[1:]) / 2, seen[-1:]])
+    between = (seen[:-1] + seen[1:]) / 2
+    return np.concatenate([np.where(np.isfinite(between), between, seen[:-1]), seen[-1:]])
 
 
 def _finite(cut: float) -> float | None:

@@ -42,6 +42,16 @@ def test_without_log_probabilities_agreement_decides_alone() -> None:
     assert 0.3 < threshold.agreement < 0.8
 
 
+def test_answers_without_log_probabilities_do_not_stop_the_others_from_being_judged_by_them() -> (
+    None
+):
+    good = [Sign(mean_logprob=-0.1 - i / 100, agreement=0.9, gain=20) for i in range(8)]
+    looped = [Sign(mean_logprob=None, agreement=0.9, gain=-25)] * 4
+    threshold = fit_threshold(good + looped)
+    assert threshold.logprob == -0.17
+    assert (threshold.gain, threshold.sure) == (160, 8)
+
+
 signs = st.builds(
     Sign,
     mean_logprob=st.floats(-5, 0),
