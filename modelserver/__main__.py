@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import ipaddress
 import logging
 import os
 import socket
@@ -139,6 +138,7 @@ def serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
 
 def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
     from modelserver.app import Settings, make_app
+    from modelserver.loopback import is_loopback
     from modelserver.server import Server
     from modelserver.trainer import TrainingSettings
 
@@ -153,7 +153,7 @@ def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
                 engine=options.engine,
                 aliases=dict(map(_split_alias, options.alias)),
                 api_keys=keys,
-                is_private=_is_loopback(options.host),
+                is_private=is_loopback(options.host),
                 requests_per_minute=options.requests_per_minute,
                 webhook_url=options.webhook_url,
                 webhook_secret=os.environ.get(_SECRET, ""),
@@ -211,13 +211,6 @@ def _positive(text: str) -> int:
     if _count(text) == 0:
         raise argparse.ArgumentTypeError("at least 1 is needed")
     return int(text)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _refuse(reason: str) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelserver.errors import ApiError, BusyError, TooLargeError, UnauthorizedError
 from modelserver.keys import Keys
+from modelserver.loopback import is_loopback
 from modelserver.rate import Allowance, RateLimit
 
 _FORM_BYTES = 1 << 20  # what the parts of an upload take beside the file
@@ -97,7 +97,7 @@ def _check_is_local(headers: Headers) -> None:
     or by a name of theirs that resolves to us. Either shows in these headers."""
     for name, prefix in (("host", "//"), ("origin", "")):
         value = headers.get(name)
-        if value is not None and not _is_loopback(prefix + value):
+        if value is not None and not _leads_here(prefix + value):
             raise UnauthorizedError(
                 f"{name.title()} is {value[:100]!r}: without API keys only programs on this "
                 "machine are answered, under `localhost` or a loopback address. `python -m "
@@ -105,12 +105,12 @@ def _check_is_local(headers: Headers) -> None:
             )
 
 
-def _is_loopback(url: str) -> bool:
+def _leads_here(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+    return is_loopback(host)
 
 
 def _check_rate(allowance: Allowance) -> None:

@@ -95,7 +95,7 @@ def trained_logprobs(model: Any, pack: Pack) -> tuple[torch.Tensor, torch.Tensor
     """
     language_model = model.get_base_model()
     device = next(model.parameters()).device
-    with narrow(model), attention.laid_out(pack.layout):
+    with _in_bfloat16(model), attention.laid_out(pack.layout):
         hidden = language_model.model(
             input_ids=pack.ids.to(device),
             attention_mask=pack.can_see.to(device),
@@ -109,7 +109,7 @@ def trained_logprobs(model: Any, pack: Pack) -> tuple[torch.Tensor, torch.Tensor
 
 
 @contextmanager
-def narrow(model: Any) -> Iterator[None]:
+def _in_bfloat16(model: Any) -> Iterator[None]:
     """The adapter multiplies in bfloat16 where the base does; its weights stay float32.
 
     Left alone, PEFT widens what each adapted layer reads, and keeps the copy for the way back.
