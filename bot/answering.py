@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, bindparam, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, CursorResult, bindparam, select, update
 
 from bot.canary import choose_version
 from bot.claim import after, back_off_s
@@ -32,7 +31,7 @@ from store import (
     utc_now,
 )
 from store.core import columns_of
-from store.switches import read_switches
+from store.switches import switches_of
 
 FIRST_RETRY_S = 2.0
 MOST_RETRY_S = 60.0
@@ -50,17 +49,15 @@ class Scene:
     model_version: ModelVersion | None
 
 
-async def read_scene(connection: AsyncConnection, turn: Turn) -> Scene:
+def read_scene(connection: Connection, turn: Turn) -> Scene:
     """The conversation so far, the switches, the default mask and its model version."""
-    conversation = (await fetch(connection, Conversation, _OF_TURN, {"id": turn.conversation_id}))[
-        0
-    ]
-    masks = await fetch(connection, Mask, _DEFAULT_MASK, {})
-    versions = await fetch(connection, ModelVersion, _OFFERED, {})
-    switches = await read_switches(connection)
+    (conversation,) = fetch(connection, Conversation, _OF_TURN, {"id": turn.conversation_id})
+    masks = fetch(connection, Mask, _DEFAULT_MASK, {})
+    versions = fetch(connection, ModelVersion, _OFFERED, {})
+    switches = switches_of(connection)
     return Scene(
         conversation=conversation,
-        history=await read_history(connection, turn, from_seq=conversation.context_from_seq),
+        history=read_history(connection, turn, from_seq=conversation.context_from_seq),
         switches=switches,
         mask=masks[0] if masks else new_default(),
         model_version=choose_version(conversation.id, versions, switches.canary_share),
@@ -73,7 +70,7 @@ _DEFAULT_MASK = columns_of(Mask).where(Mask.is_default.is_(True))
 _OFFERED = columns_of(ModelVersion).where(ModelVersion.stage.in_((Stage.live, Stage.canary)))
 
 
-async def keep_draft(
+def keep_draft(
     executor: Executor,
     turn: Turn,
     draft: Draft,
@@ -87,49 +84,49 @@ async def keep_draft(
     `offered` is the tuned model that could have answered. A draft that comes after a person took
     the conversation over is kept, but withdrawn.
     """
-    conversation = await lock(executor, turn.conversation_id)
-    if not await _end_claim(executor, turn, state=TurnState.answered):
+    conversation = lock(executor, turn.conversation_id)
+    if not _end_claim(executor, turn, state=TurnState.answered):
         return None
-    if draft.way is Way.notice and await _has_notice(executor, turn):
+    if draft.way is Way.notice and _has_notice(executor, turn):
         return None  # a fixed text is sent once for a turn
     status = status_of(draft, switches.policy)
     if conversation.taken_over_at is not None:
         status = ReplyStatus.withdrawn
     reply = _as_reply(turn, draft, mode=switches.mode, status=status)
     reply.offered_version_id = offered.id if offered else None
-    return await _add(executor, conversation, reply, outbox)
+    return _add(executor, conversation, reply, outbox)
 
 
-async def postpone(
+def postpone(
     executor: Executor, turn: Turn, reason: str, *, outbox: Claimer[Delivery] | None = None
 ) -> Delivery | None:
     """Put a claimed turn off until the model is back; the notice to send, the first time.
 
     After six hours it is given up: the customer hears so, and a person is asked.
     """
-    conversation = await lock(executor, turn.conversation_id)
+    conversation = lock(executor, turn.conversation_id)
     gives_up = utc_now() - turn.created_at > GIVE_UP_AFTER
     state = TurnState.failed if gives_up else TurnState.waiting
     if conversation.taken_over_at is not None:
         state = TurnState.answered
-    if not await _end_claim(executor, turn, state=state, due_at=_next_try(turn.attempts)):
+    if not _end_claim(executor, turn, state=state, due_at=_next_try(turn.attempts)):
         return None
     if state is TurnState.answered:
         return None
     way = Way.unknown if gives_up else Way.notice
-    if way is Way.notice and await _has_notice(executor, turn):
+    if way is Way.notice and _has_notice(executor, turn):
         return None
     text = (Phrase.unknown if gives_up else Phrase.notice).like(turn.text)
     draft = Draft(text=text, way=way, reason=f"{way}: {reason}", is_sure=False)
     reply = _as_reply(turn, draft, mode="", status=ReplyStatus.ready)
-    return await _add(executor, conversation, reply, outbox)
+    return _add(executor, conversation, reply, outbox)
 
 
 def _next_try(attempts: int) -> datetime:
     return after(back_off_s(attempts, first_s=FIRST_RETRY_S, most_s=MOST_RETRY_S))
 
 
-async def _end_claim(
+def _end_claim(
     executor: Executor, turn: Turn, *, state: TurnState, due_at: datetime | None = None
 ) -> bool:
     """Let a turn go, unless another worker holds it by now."""
@@ -139,7 +136,7 @@ async def _end_claim(
         "state_": state,
         "due_at_": due_at or turn.due_at,
     }
-    result = await executor.execute(_END_CLAIM, values)
+    result = executor.execute(_END_CLAIM, values)
     assert isinstance(result, CursorResult)
     return result.rowcount == 1
 
@@ -161,20 +158,20 @@ _END_CLAIM = (
 )
 
 
-async def _has_notice(executor: Executor, turn: Turn) -> bool:
+def _has_notice(executor: Executor, turn: Turn) -> bool:
     same = select(Reply.id).where(Reply.turn_id == turn.id, Reply.way == Way.notice)
-    return await executor.scalar(same) is not None
+    return executor.scalar(same) is not None
 
 
-async def _add(
+def _add(
     executor: Executor,
     conversation: Conversation,
     reply: Reply,
     outbox: Claimer[Delivery] | None,
 ) -> Delivery:
     if reply.way is Way.unknown:
-        await change_conversation(executor, conversation.id, wants_person_at=utc_now())
-    return await add_reply(executor, conversation, reply, outbox)
+        change_conversation(executor, conversation.id, wants_person_at=utc_now())
+    return add_reply(executor, conversation, reply, outbox)
 
 
 def _as_reply(turn: Turn, draft: Draft, *, mode: str, status: ReplyStatus) -> Reply:

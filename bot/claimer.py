@@ -71,8 +71,11 @@ class Claimer(ABC, Generic[_W]):
         self._bell.ring()
 
     @abstractmethod
-    async def claim_new(self, executor: Executor, work: _W) -> None:
-        """Claim work that is about to be stored, if it is the next here, and there is room."""
+    def claim_new(self, executor: Executor, work: _W) -> None:
+        """Claim work that is about to be stored, if it is the next here, and there is room.
+
+        It may be called in a transaction's thread, and changes nothing but the work.
+        """
 
     @abstractmethod
     async def _claim(self, room: int) -> Sequence[_W]:

@@ -42,7 +42,7 @@ async def take_effect(
     elif was_held:
         reply.text, reply.status = review.text or reply.text, ReplyStatus.ready
         reply.due_at = utc_now()
-        await append_reply_turn(session, reply)
+        await session.run_sync(append_reply_turn, reply)
     if not was_held and not reply.sent_parts:
         await _revise_turn(session, reply, review)
 

@@ -10,7 +10,7 @@ from store import Executor, Forgetting, ForgettingState, Turn, TurnState, insert
 CUSTOMER, RETENTION = "customer", "retention"
 
 
-async def ask_to_forget(
+def ask_to_forget(
     executor: Executor, conversation_id: str, asked_by: str, before_seq: int | None = None
 ) -> None:
     """Ask for the end of a conversation, or of its turns before one; asked twice, it is asked once.
@@ -18,7 +18,7 @@ async def ask_to_forget(
     What waits for an answer is not answered any more.
     """
     before = Turn.seq < before_seq if before_seq is not None else true()
-    await executor.execute(
+    executor.execute(
         update(Turn)
         .where(Turn.conversation_id == conversation_id, Turn.state == TurnState.waiting, before)
         .values(state=TurnState.answered)
@@ -30,11 +30,11 @@ async def ask_to_forget(
         if before_seq is None
         else Forgetting.before_seq == before_seq,
     )
-    if await executor.scalar(same) is None:
+    if executor.scalar(same) is None:
         forgetting = Forgetting(
             conversation_id=conversation_id,
             before_seq=before_seq,
             asked_by=asked_by[:64],
             due_at=utc_now(),
         )
-        await insert(executor, forgetting)
+        insert(executor, forgetting)

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from sqlalchemy import bindparam, exists, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, exists, select
 
 from bot.claimer import Claimer
 from bot.forgetting import CUSTOMER, ask_to_forget
@@ -50,21 +49,28 @@ class Inbox:
         nothing else happens, but for `/forget`.
         """
         message = replace(message, text=clean_text(message.text))
-        async with self._database.write_core() as connection:
-            conversation = await lock_conversation(
-                connection, message.channel, message.address, message.customer_name
-            )
-            if await _is_known(connection, conversation, message.delivery_id):
-                return None
-            turn, delivery = await self._store(connection, conversation, message)
+        stored = await self._database.run_write(self._store_once, message)
+        if stored is None:
+            return None
+        turn, delivery = stored
         if delivery is not None and self._outbox is not None:
             self._outbox.take_over(delivery)
         if turn.state in _TO_ANSWER and self._worker is not None:
             self._worker.take_over(turn)
         return turn
 
-    async def _store(
-        self, connection: AsyncConnection, conversation: Conversation, message: Message
+    def _store_once(
+        self, connection: Connection, message: Message
+    ) -> tuple[Turn, Delivery | None] | None:
+        conversation = lock_conversation(
+            connection, message.channel, message.address, message.customer_name
+        )
+        if _is_known(connection, conversation, message.delivery_id):
+            return None
+        return self._store(connection, conversation, message)
+
+    def _store(
+        self, connection: Connection, conversation: Conversation, message: Message
     ) -> tuple[Turn, Delivery | None]:
         is_taken_over = conversation.taken_over_at is not None
         is_forget = _is(FORGET, message)
@@ -72,32 +78,30 @@ class Inbox:
         waits = answer is None and not is_taken_over
         turn = Turn(
             conversation_id=conversation.id,
-            seq=await next_seq(connection, conversation.id),
+            seq=next_seq(connection, conversation.id),
             role=Role.customer,
             text=_as_stored(message),
             delivery_id=message.delivery_id,
             state=TurnState.waiting if waits else TurnState.answered,
         )
         if self._worker is not None:
-            await self._worker.claim_new(connection, turn)
-        await insert(connection, turn)
+            self._worker.claim_new(connection, turn)
+        insert(connection, turn)
         if is_forget or _is(RESET, message):
-            await change_conversation(connection, conversation.id, context_from_seq=turn.seq + 1)
+            change_conversation(connection, conversation.id, context_from_seq=turn.seq + 1)
         if is_forget:
-            await ask_to_forget(connection, conversation.id, CUSTOMER, turn.seq)
+            ask_to_forget(connection, conversation.id, CUSTOMER, turn.seq)
         if answer is None:
             return turn, None
         reply = _at_once(turn, answer)
-        return turn, await add_reply(connection, conversation, reply, self._outbox)
+        return turn, add_reply(connection, conversation, reply, self._outbox)
 
 
-async def _is_known(
-    connection: AsyncConnection, conversation: Conversation, delivery_id: str | None
-) -> bool:
+def _is_known(connection: Connection, conversation: Conversation, delivery_id: str | None) -> bool:
     if delivery_id is None:
         return False
     same = {"id": conversation.id, "delivery_id_": delivery_id}
-    return bool(await connection.scalar(_IS_KNOWN, same))
+    return bool(connection.scalar(_IS_KNOWN, same))
 
 
 # Statements of every message are made once: to make one costs more than to carry it out.

@@ -11,7 +11,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from sqlalchemy import Integer, Select, and_, bindparam, exists, or_, select, text, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -67,11 +78,11 @@ class Outbox(Claimer[Delivery]):
         self._channels = channels
         self._on_sent = on_sent
 
-    async def claim_new(self, executor: Executor, delivery: Delivery) -> None:
+    def claim_new(self, executor: Executor, delivery: Delivery) -> None:
         reply, conversation = delivery
         if reply.status is not ReplyStatus.ready or conversation.channel not in self._channels:
             return
-        if self._may_claim() and not await executor.scalar(_IS_BEHIND, {"id": conversation.id}):
+        if self._may_claim() and not executor.scalar(_IS_BEHIND, {"id": conversation.id}):
             reply.status = ReplyStatus.sending
             self._sign(reply)
 
@@ -161,8 +172,9 @@ class Outbox(Claimer[Delivery]):
             values |= {"claimed_by": None, "claimed_until": None}
         else:
             values |= {"claimed_until": lease_from(utc_now())}
-        async with self._database.write_core() as connection:
-            await connection.execute(_OURS, {**values, "reply_id": reply.id, "owner": self._owner})
+        await self._database.run_write(
+            Connection.execute, _OURS, {**values, "reply_id": reply.id, "owner": self._owner}
+        )
 
     async def _release(self) -> None:
         async with self._database.write() as session:

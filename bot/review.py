@@ -209,7 +209,7 @@ async def answer_as_person(
         )
         session.add(reply)
         await session.flush()
-        await append_reply_turn(session, reply)
+        await session.run_sync(append_reply_turn, reply)
         conversation.wants_person_at = None
         _log(session, who, "answer_as_person", conversation_id, reply_id=reply.id)
         return reply

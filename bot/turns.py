@@ -1,12 +1,14 @@
-"""Turns in the store: the next one of a conversation, and those before a question."""
+"""Turns in the store: the next one of a conversation, and those before a question.
+
+As parts of a transaction they wait for nobody: see `Database.run_write`.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from bot.claimer import Claimer
 from bot.outbox import Delivery
@@ -34,34 +36,34 @@ CONVERSATIONS_AT_ONCE = 200
 _SAYS_NOTHING = (Way.notice, Way.unknown)
 
 
-async def lock_conversation(
+def lock_conversation(
     executor: Executor, channel: str, address: str, customer_name: str | None = None
 ) -> Conversation:
     """The conversation at an address, made where there is none, and held until the commit."""
     id_ = conversation_id(channel, address)
-    found = await _locked(executor, id_)
+    found = _locked(executor, id_)
     if found is None:
-        await _insert_conversation(executor, id=id_, channel=channel, address=address)
-        found = await lock(executor, id_)
+        _insert_conversation(executor, id=id_, channel=channel, address=address)
+        found = lock(executor, id_)
     name = (customer_name or "")[:255]
     if name and name != found.customer_name:
-        await change_conversation(executor, id_, customer_name=name)
+        change_conversation(executor, id_, customer_name=name)
     return found
 
 
-async def lock(executor: Executor, id_: str) -> Conversation:
+def lock(executor: Executor, id_: str) -> Conversation:
     """A conversation that there is, held until the commit.
 
     It belongs to no session: `change_conversation` changes it.
     """
-    found = await _locked(executor, id_)
+    found = _locked(executor, id_)
     if found is None:
         raise LookupError(f"there is no conversation {id_}")
     return found
 
 
-async def _locked(executor: Executor, id_: str) -> Conversation | None:
-    found = await fetch(executor, Conversation, _LOCKED, {"id": id_})
+def _locked(executor: Executor, id_: str) -> Conversation | None:
+    found = fetch(executor, Conversation, _LOCKED, {"id": id_})
     return found[0] if found else None
 
 
@@ -69,9 +71,9 @@ async def _locked(executor: Executor, id_: str) -> Conversation | None:
 _LOCKED = columns_of(Conversation).where(Conversation.id == bindparam("id")).with_for_update()
 
 
-async def change_conversation(executor: Executor, id_: str, **values: object) -> None:
+def change_conversation(executor: Executor, id_: str, **values: object) -> None:
     """Change columns of a conversation."""
-    await executor.execute(
+    executor.execute(
         update(Conversation)
         .where(Conversation.id == id_)
         .values(values)
@@ -79,21 +81,21 @@ async def change_conversation(executor: Executor, id_: str, **values: object) ->
     )
 
 
-async def _insert_conversation(executor: Executor, **values: str) -> None:
+def _insert_conversation(executor: Executor, **values: str) -> None:
     """Both databases can leave an insertion out when another process was faster."""
     insert = sqlite.insert if _is_sqlite(executor) else postgresql.insert
-    await executor.execute(insert(Conversation).values(**values).on_conflict_do_nothing())
+    executor.execute(insert(Conversation).values(**values).on_conflict_do_nothing())
 
 
 def _is_sqlite(executor: Executor) -> bool:
-    bound = executor.get_bind() if isinstance(executor, AsyncSession) else executor
+    bound = executor.get_bind() if isinstance(executor, Session) else executor
     return bound.dialect.name == "sqlite"
 
 
-async def next_seq(executor: Executor, conversation_id: str) -> int:
+def next_seq(executor: Executor, conversation_id: str) -> int:
     """The place of the next turn, which is taken with it."""
     values = {"id_": conversation_id, "now": utc_now()}
-    return int((await executor.execute(_NEXT_SEQ, values)).scalar_one())
+    return int(executor.execute(_NEXT_SEQ, values).scalar_one())
 
 
 _NEXT_SEQ = (
@@ -105,17 +107,17 @@ _NEXT_SEQ = (
 )
 
 
-async def append_turn(
+def append_turn(
     executor: Executor, conversation_id: str, role: Role, text: str, **values: Any
 ) -> Turn:
     """The next turn of a conversation."""
-    seq = await next_seq(executor, conversation_id)
+    seq = next_seq(executor, conversation_id)
     turn = Turn(conversation_id=conversation_id, seq=seq, role=role, text=text, **values)
-    await insert(executor, turn)
+    insert(executor, turn)
     return turn
 
 
-async def add_reply(
+def add_reply(
     executor: Executor,
     conversation: Conversation,
     reply: Reply,
@@ -128,20 +130,20 @@ async def add_reply(
     delivery = reply, conversation
     may_go = reply.status is ReplyStatus.ready
     if may_go and outbox is not None:
-        await outbox.claim_new(executor, delivery)
-    await insert(executor, reply)
+        outbox.claim_new(executor, delivery)
+    insert(executor, reply)
     if may_go:
-        await append_reply_turn(executor, reply)
+        append_reply_turn(executor, reply)
     return delivery
 
 
-async def append_reply_turn(executor: Executor, reply: Reply) -> Turn:
+def append_reply_turn(executor: Executor, reply: Reply) -> Turn:
     """What the customer is about to get, as a turn: for a reply that may be delivered."""
     role = Role.person if reply.way is Way.person else Role.bot
-    return await append_turn(executor, reply.conversation_id, role, reply.text, reply_id=reply.id)
+    return append_turn(executor, reply.conversation_id, role, reply.text, reply_id=reply.id)
 
 
-async def read_history(executor: Executor, turn: Turn, *, from_seq: int = 0) -> Chat:
+def read_history(executor: Executor, turn: Turn, *, from_seq: int = 0) -> Chat:
     """The exchanges before a customer's turn, as far back as /reset allows.
 
     An answer stands with its question, also where the customer wrote on before it came. Notices
@@ -155,16 +157,16 @@ async def read_history(executor: Executor, turn: Turn, *, from_seq: int = 0) -> 
         "from_seq": from_seq,
         "least": _least(turn, from_seq),
     }
-    return as_history(await executor.execute(_HISTORY, since))
+    return as_history(executor.execute(_HISTORY, since))
 
 
-async def read_histories(executor: Executor, asked: Sequence[tuple[Turn, int]]) -> list[Chat]:
+def read_histories(executor: Executor, asked: Sequence[tuple[Turn, int]]) -> list[Chat]:
     """What `read_history` gives for each turn and `from_seq`, read many conversations at a time."""
     ids = sorted({turn.conversation_id for turn, _ in asked})
     said: dict[str, list[_Said]] = {id_: [] for id_ in ids}
     for start in range(0, len(ids), CONVERSATIONS_AT_ONCE):
         part = {"ids": ids[start : start + CONVERSATIONS_AT_ONCE]}
-        for id_, *rest in await executor.execute(_ALL_SAID, part):
+        for id_, *rest in executor.execute(_ALL_SAID, part):
             said[id_].append(_Said(*rest))
     return [
         as_history(

@@ -50,11 +50,11 @@ class AnswerWorker(Claimer[Turn]):
         self._channels = channels
         self._outbox = outbox
 
-    async def claim_new(self, executor: Executor, turn: Turn) -> None:
+    def claim_new(self, executor: Executor, turn: Turn) -> None:
         if turn.state is not TurnState.waiting or not self._may_claim():
             return
         before = {"id": turn.conversation_id, "seq": turn.seq}
-        if not await executor.scalar(_IS_BEHIND, before):
+        if not executor.scalar(_IS_BEHIND, before):
             turn.state = TurnState.answering
             self._sign(turn)
 
@@ -68,8 +68,7 @@ class AnswerWorker(Claimer[Turn]):
 
     async def _do(self, turn: Turn) -> None:
         try:
-            async with self._database.read_core() as connection:
-                scene = await read_scene(connection, turn)
+            scene = await self._database.run_read(read_scene, turn)
             preview = self._preview(scene, turn)
             async with self._kept_alive(turn, preview):
                 delivery = await self._reply(turn, scene, preview)
@@ -85,10 +84,9 @@ class AnswerWorker(Claimer[Turn]):
         except NoAnswerYetError as error:
             log.warning("answer_put_off", turn_id=turn.id, attempts=turn.attempts)
             return await self._put_off(turn, str(error))
-        async with self._database.write_core() as connection:
-            return await keep_draft(
-                connection, turn, draft, scene.switches, scene.model_version, outbox=self._outbox
-            )
+        return await self._database.run_write(
+            keep_draft, turn, draft, scene.switches, scene.model_version, outbox=self._outbox
+        )
 
     async def _draft(self, turn: Turn, scene: Scene, preview: Preview | None) -> Draft:
         watches = preview is not None and shows_while_written(scene.switches.policy)
@@ -102,8 +100,7 @@ class AnswerWorker(Claimer[Turn]):
         )
 
     async def _put_off(self, turn: Turn, reason: str) -> Delivery | None:
-        async with self._database.write_core() as connection:
-            return await postpone(connection, turn, reason, outbox=self._outbox)
+        return await self._database.run_write(postpone, turn, reason, outbox=self._outbox)
 
     def _preview(self, scene: Scene, turn: Turn) -> Preview | None:
         """None where the customer is on another process's channel."""

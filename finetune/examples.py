@@ -50,7 +50,7 @@ async def read_approved(session: AsyncSession) -> list[Approved]:
     )
     said = [row for row in rows.all() if (row[1].text or "").strip()]
     asked = [(turn, _since(turn, reset_seq)) for _, _, turn, reset_seq in said]
-    histories = await read_histories(session, asked)
+    histories = await session.run_sync(read_histories, asked)
     return [
         example
         for (reply, review, turn, _), history in zip(said, histories, strict=True)
@@ -95,7 +95,9 @@ async def history_of(session: AsyncSession, reply_id: int) -> Chat:
             .where(Reply.id == reply_id)
         )
     ).one_or_none()
-    return await read_history(session, row[0], from_seq=_since(*row)) if row else []
+    if row is None:
+        return []
+    return await session.run_sync(read_history, row[0], from_seq=_since(*row))
 
 
 def _since(turn: Turn, reset_seq: int) -> int:

@@ -160,5 +160,5 @@ async def forget_by_age(database: Database, days: int) -> int:
         found = (await session.execute(old)).all()
     for conversation_id, before_seq in found:
         async with database.write() as session:
-            await ask_to_forget(session, conversation_id, RETENTION, before_seq)
+            await session.run_sync(ask_to_forget, conversation_id, RETENTION, before_seq)
     return len(found)

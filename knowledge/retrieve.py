@@ -123,9 +123,8 @@ async def _count_in(database: Database, conversation_id: str | None) -> int:
     """How many chunks a conversation has: so many more are asked for before it is left out."""
     if conversation_id is None:
         return 0
-    async with database.read_core() as connection:
-        count = select(func.count(Chunk.id)).where(Chunk.conversation_id == conversation_id)
-        return await connection.scalar(count) or 0
+    (count,) = await database.fetch_all(_COUNT, {"id": conversation_id})
+    return int(count[0])
 
 
 async def _read_best(
@@ -147,12 +146,12 @@ async def _read_best(
 
 async def _read(database: Database, ids: Iterable[int], exclude: str | None) -> dict[int, Found]:
     """The rows; those that are gone, or that were said in the excluded conversation, are not."""
-    async with database.read_core() as connection:
-        rows = (await connection.execute(_CHUNKS, {"ids": list(ids)})).all()
+    rows = await database.fetch_all(_CHUNKS, {"ids": list(ids)})
     return {row.id: row for row in rows if exclude is None or row.conversation_id != exclude}
 
 
 # Statements of every message are made once: to make one costs more than to carry it out.
+_COUNT = select(func.count(Chunk.id)).where(Chunk.conversation_id == bindparam("id"))
 _CHUNKS = (
     select(
         Chunk.id,

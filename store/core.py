@@ -1,7 +1,8 @@
 """Rows without a session: for what every message reads and stores.
 
-A session's bookkeeping and its flush cost more than SQLite and the rest of the transaction. The
-objects are the same, but nobody watches them: what is changed afterwards is changed by a statement.
+A session's bookkeeping and its flush cost more than SQLite and the rest of the transaction; see
+`Database.run_read` and `run_write`. The objects are the same, but nobody watches them: what is
+changed afterwards is changed by a statement.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,22 +24,22 @@ def columns_of(kind: type[Base]) -> Select[Any]:
     return sqlalchemy.select(*_table(kind).columns)
 
 
-async def fetch(
+def fetch(
     executor: Executor, kind: type[_B], statement: Select[Any], values: Mapping[str, object]
 ) -> list[_B]:
     """What a statement made by `columns_of` finds."""
-    rows = await executor.execute(statement, values)
+    rows = executor.execute(statement, values)
     return [kind(**row) for row in rows.mappings()]
 
 
-async def insert(executor: Executor, row: Base) -> None:
+def insert(executor: Executor, row: Base) -> None:
     """Store a row; it then has its id and its columns' defaults."""
     given = row.__dict__
     for key, make in _defaults(type(row)):
         if key not in given:
             setattr(row, key, make())
     values = {key: value for key, value in given.items() if key != "_sa_instance_state"}
-    stored = (await executor.execute(_insertion(type(row)), values)).one()
+    stored = executor.execute(_insertion(type(row)), values).one()
     for column, value in zip(_table(type(row)).primary_key, stored, strict=True):
         setattr(row, column.key, value)
 

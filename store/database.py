@@ -5,39 +5,41 @@
     async with database.write() as session: ...   # commits at the end, or rolls back
 
 Never await a model or a channel inside either: a session is held for milliseconds. What every
-message does goes without a session, at half its cost: `read_core`, `write_core`.
+message does goes without a session, as a whole transaction, at a quarter of its cost: `run_read`,
+`run_write`.
 """
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import URL, event, make_url
-from sqlalchemy.engine import Connection as SyncConnection
-from sqlalchemy.ext.asyncio import (
-    AsyncConnection,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy import URL, Connection, Engine, Row, Select, create_engine, event, make_url
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
-from store.sqlite import Connection
+from store import sqlite
 from store.text import clean_values
+from store.transactions import THREADS, AwaitedTransactions, ThreadTransactions, Transactions
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 SQLITE_BUSY_TIMEOUT_S = 15
 LOG_BUSY_TIMEOUT_S, LOG_TRIES = 1, 5
 """For emptying the log: writers wait as long as it waits for readers."""
 
-Executor = AsyncSession | AsyncConnection
-"""What carries out a statement."""
+Executor = Session | Connection
+"""What carries out a statement within a transaction. Where there is an AsyncSession, its `run_sync`
+gives the session to a function that takes this."""
 
 
 class Database:
-    """Two kinds of session over one engine, read and write, and the same without the ORM."""
+    """Two kinds of session, read and write, and whole transactions of both kinds."""
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
@@ -49,14 +51,14 @@ class Database:
             json_serializer=_as_json,
             **_engine_options(self.url),
         )
-        event.listen(
-            self._engine.sync_engine, "before_cursor_execute", _clean_parameters, retval=True
-        )
+        _clean_what_it_is_given(self._engine.sync_engine)
+        self._transactions: Transactions = AwaitedTransactions(self._engine)
         if self.is_sqlite:
-            event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+            event.listen(self._engine.sync_engine, "begin", _begin_with_statement)
+            self._transactions = ThreadTransactions(_blocking_sqlite(self.url))
         self._read = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._writing_engine = self._engine.execution_options(writes=True)
-        self._write = async_sessionmaker(self._writing_engine, expire_on_commit=False)
+        writing = self._engine.execution_options(writes=True)
+        self._write = async_sessionmaker(writing, expire_on_commit=False)
         # SQLite has one writer; waiting here is fair and costs no spinning.
         self._writer: Any = asyncio.Lock() if self.is_sqlite else nullcontext()
 
@@ -75,17 +77,27 @@ class Database:
         async with self._writer, self._write.begin() as session:
             yield session
 
-    @asynccontextmanager
-    async def read_core(self) -> AsyncIterator[AsyncConnection]:
-        """As `read`: rows instead of objects, for statements that every message makes."""
-        async with self._engine.connect() as connection:
-            yield connection
+    async def run_read(
+        self, act: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kw: _P.kwargs
+    ) -> _R:
+        """What an act reads, given a connection: a whole transaction, for what is done often.
 
-    @asynccontextmanager
-    async def write_core(self) -> AsyncIterator[AsyncConnection]:
-        """As `write`, and not to be nested either; see `store.core`."""
-        async with self._writer, self._writing_engine.begin() as connection:
-            yield connection
+        It may run in another thread, and waits for nothing but the database.
+        """
+        return await self._transactions.run(lambda c: act(c, *args, **kw), writes=False)
+
+    async def run_write(
+        self, act: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kw: _P.kwargs
+    ) -> _R:
+        """As `run_read`, for an act that writes; it commits at its end. Not to be nested."""
+        async with self._writer:
+            return await self._transactions.run(lambda c: act(c, *args, **kw), writes=True)
+
+    async def fetch_all(
+        self, statement: Select[*tuple[Any, ...]], values: Mapping[str, object]
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
+        """All rows of one statement."""
+        return await self.run_read(_fetch_all, statement, values)
 
     async def empty_log(self) -> bool:
         """Have SQLite's write-ahead log hold nothing any more of what was deleted.
@@ -101,6 +113,7 @@ class Database:
         return False
 
     async def close(self) -> None:
+        await self._transactions.close()
         await self._engine.dispose()
 
 
@@ -109,8 +122,25 @@ def _engine_options(url: URL) -> dict[str, Any]:
         # The one used last knows its statements best. None beyond: a connection is a thread.
         pool = {"pool_size": 16, "max_overflow": 0, "pool_use_lifo": True}
         connect = partial(_open_sqlite, url.database or "")
-        return {"async_creator": lambda: Connection(connect), **pool}
+        return {"async_creator": lambda: sqlite.Connection(connect), **pool}
     return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True}
+
+
+def _blocking_sqlite(url: URL) -> Engine:
+    """The same database for the threads of whole transactions, by the driver itself."""
+    engine = create_engine(
+        "sqlite://",
+        creator=partial(_open_sqlite, url.database or ""),
+        hide_parameters=True,
+        json_serializer=_as_json,
+        poolclass=QueuePool,
+        pool_size=THREADS,
+        max_overflow=0,
+        pool_use_lifo=True,
+    )
+    _clean_what_it_is_given(engine)
+    event.listen(engine, "begin", _begin_at_once)
+    return engine
 
 
 def _open_sqlite(path: str) -> sqlite3.Connection:
@@ -140,8 +170,18 @@ def _empty_log(path: str) -> bool:
     return not is_busy
 
 
+def _fetch_all(
+    connection: Connection, statement: Select[*tuple[Any, ...]], values: Mapping[str, object]
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    return connection.execute(statement, values).all()
+
+
+def _clean_what_it_is_given(engine: Engine) -> None:
+    event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
+
+
 def _clean_parameters(
-    _connection: SyncConnection, _cursor: object, statement: str, parameters: Any, *_: object
+    _connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object
 ) -> tuple[str, Any]:
     """Whatever is stored or looked for: PostgreSQL refuses a NUL, UTF-8 half a surrogate pair."""
     return statement, clean_values(parameters)
@@ -151,9 +191,20 @@ def _as_json(value: object) -> str:
     return json.dumps(clean_values(value))
 
 
-def _begin_sqlite(connection: SyncConnection) -> None:
+def _begin_with_statement(connection: Connection) -> None:
+    cast(sqlite.Connection, _driver(connection)).begin(_begin(connection))
+
+
+def _begin_at_once(connection: Connection) -> None:
+    cast(sqlite3.Connection, _driver(connection)).execute(_begin(connection))
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _begin(connection: Connection) -> str:
     # A deferred transaction that turns into a writer fails at once when another one writes;
     # an immediate one waits its turn.
     writes = connection.get_execution_options().get("writes", False)
-    driver = cast(Connection, connection.connection.driver_connection)
-    driver.begin("BEGIN IMMEDIATE" if writes else "BEGIN")
+    return "BEGIN IMMEDIATE" if writes else "BEGIN"

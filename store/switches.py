@@ -80,9 +80,14 @@ class SwitchError(ValueError):
     """The switch does not exist, or has no such position."""
 
 
-async def read_switches(executor: Executor) -> Switches:
+async def read_switches(session: AsyncSession) -> Switches:
     """The switches as they stand; one never set has its default."""
-    switches, lost = await _read(executor)
+    return await session.run_sync(switches_of)
+
+
+def switches_of(executor: Executor) -> Switches:
+    """The same, as a part of a transaction."""
+    switches, lost = _read(executor)
     for problem in lost:
         if problem not in _told:  # once, not with every message
             _told.add(problem)
@@ -92,7 +97,7 @@ async def read_switches(executor: Executor) -> Switches:
 
 async def read_lost_switches(session: AsyncSession) -> list[str]:
     """A sentence for each stored switch that means nothing to this version, and what holds."""
-    return (await _read(session))[1]
+    return (await session.run_sync(_read))[1]
 
 
 async def set_switch(session: AsyncSession, key: str, value: Any, *, who: str) -> Switches:
@@ -112,11 +117,11 @@ async def set_switch(session: AsyncSession, key: str, value: Any, *, who: str) -
     return after
 
 
-async def _read(executor: Executor) -> tuple[Switches, list[str]]:
+def _read(executor: Executor) -> tuple[Switches, list[str]]:
     """What holds, and what is wrong with what does not."""
     parsed: dict[str, Any] = {}
     lost: list[str] = []
-    for row in await executor.execute(_SETTINGS):
+    for row in executor.execute(_SETTINGS):
         try:
             parsed[row.key] = _parse(row.key, row.value)
         except SwitchError as error:

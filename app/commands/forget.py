@@ -57,7 +57,7 @@ async def _forget(settings: Settings, address: str, is_sure: bool) -> None:
             raise typer.Exit(1)
         for conversation, _ in found:
             async with database.write() as session:
-                await ask_to_forget(session, conversation.id, whoami())
+                await session.run_sync(ask_to_forget, conversation.id, whoami())
         await _wait(settings, database, [conversation.id for conversation, _ in found])
 
 

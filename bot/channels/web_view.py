@@ -35,8 +35,7 @@ class View:
 
 async def read_view(database: Database, conversation_id: str, after: int) -> View:
     """The turns after a seq; of a conversation that does not exist yet an empty view."""
-    async with database.read_core() as connection:
-        rows = (await connection.execute(_VIEW, {"id": conversation_id, "after": after})).all()
+    rows = await database.fetch_all(_VIEW, {"id": conversation_id, "after": after})
     if not rows:
         return View()
     turns = [_turn(row) for row in reversed(rows) if row.seq is not None]
@@ -45,9 +44,8 @@ async def read_view(database: Database, conversation_id: str, after: int) -> Vie
 
 async def read_signs(database: Database, conversation_ids: Sequence[str]) -> dict[str, Sign]:
     """The sign of each conversation; one that does not exist yet has the empty sign."""
-    async with database.read_core() as connection:
-        rows = await connection.execute(_SIGNS, {"ids": list(conversation_ids)})
-        signs = {row.id: _sign(row) for row in rows}
+    rows = await database.fetch_all(_SIGNS, {"ids": list(conversation_ids)})
+    signs = {row.id: _sign(row) for row in rows}
     return {id_: signs.get(id_, Sign()) for id_ in conversation_ids}
 
 

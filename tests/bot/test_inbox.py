@@ -101,7 +101,8 @@ async def test_after_reset_nothing_before_it_is_history(database: Database) -> N
     assert turn is not None
     async with database.read() as session:
         conversation = await session.get_one(Conversation, ANN)
-        assert await read_history(session, turn, from_seq=conversation.context_from_seq) == []
+        since = conversation.context_from_seq
+        assert await session.run_sync(read_history, turn, from_seq=since) == []
     assert (await only_reply(database)).text == Phrase.reset.like("")
 
 
@@ -144,9 +145,9 @@ async def test_an_answer_stands_with_its_question_though_the_customer_wrote_on(
         )
         session.add(reply)
         await session.flush()
-        await append_reply_turn(session, reply)
+        await session.run_sync(append_reply_turn, reply)
     async with database.read() as session:
-        assert await read_history(session, second) == [
+        assert await session.run_sync(read_history, second) == [
             {"role": "user", "content": "How long?"},
             {"role": "assistant", "content": "Five days."},
         ]

@@ -27,7 +27,7 @@ def channel() -> RememberingChannel:
 
 async def put(database: Database, text: str, address: str = "ann", **values: object) -> int:
     async with database.write() as session:
-        conversation = await lock_conversation(session, "test", address)
+        conversation = await session.run_sync(lock_conversation, "test", address)
         given = {"status": ReplyStatus.ready, "way": Way.base} | values
         reply = Reply(conversation_id=conversation.id, text=text, **given)
         session.add(reply)

@@ -34,8 +34,8 @@ EDIT = "Five days."
 async def put_held(database: Database, address: str = "ann") -> int:
     """A question, and its answer that waits for a verdict; the reply's id."""
     async with database.write() as session:
-        conversation = await lock_conversation(session, "test", address)
-        turn = await append_turn(session, conversation.id, Role.customer, QUESTION)
+        conversation = await session.run_sync(lock_conversation, "test", address)
+        turn = await session.run_sync(append_turn, conversation.id, Role.customer, QUESTION)
         reply = Reply(
             conversation_id=conversation.id,
             turn_id=turn.id,

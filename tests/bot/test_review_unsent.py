@@ -18,8 +18,8 @@ QUESTION, ANSWER = "How long does delivery take?", "Nine years."
 async def put_ready(database: Database, address: str = "ann", **values: object) -> int:
     """A question, and its answer that is sent at once and queued for review; the reply's id."""
     async with database.write() as session:
-        conversation = await lock_conversation(session, "test", address)
-        turn = await append_turn(session, conversation.id, Role.customer, QUESTION)
+        conversation = await session.run_sync(lock_conversation, "test", address)
+        turn = await session.run_sync(append_turn, conversation.id, Role.customer, QUESTION)
         reply = Reply(
             conversation_id=conversation.id,
             turn_id=turn.id,
@@ -32,7 +32,7 @@ async def put_ready(database: Database, address: str = "ann", **values: object) 
         )
         session.add(reply)
         await session.flush()
-        await append_reply_turn(session, reply)
+        await session.run_sync(append_reply_turn, reply)
         return reply.id
 
 

@@ -121,7 +121,7 @@ async def answer(database: Database, turn: Turn, text: str) -> Reply:
         )
         session.add(reply)
         await session.flush()
-        await append_reply_turn(session, reply)
+        await session.run_sync(append_reply_turn, reply)
         (await session.get_one(Turn, turn.id)).state = TurnState.answered
         return reply
 

@@ -164,8 +164,8 @@ async def _approve(
     reviewer: str = "ada",
 ) -> int:
     """An edited reply was held: its customer got what the person wrote, not the draft."""
-    conversation = await lock_conversation(session, "web", address or question)
-    turn = await append_turn(session, conversation.id, Role.customer, question)
+    conversation = await session.run_sync(lock_conversation, "web", address or question)
+    turn = await session.run_sync(append_turn, conversation.id, Role.customer, question)
     reply = Reply(
         conversation_id=conversation.id,
         turn_id=turn.id,
@@ -176,7 +176,7 @@ async def _approve(
     )
     session.add(reply)
     await session.flush()
-    await append_turn(session, conversation.id, Role.bot, answer, reply_id=reply.id)
+    await session.run_sync(append_turn, conversation.id, Role.bot, answer, reply_id=reply.id)
     if verdict is not None:
         text = None if verdict is Verdict.rejected else answer
         review = Review(

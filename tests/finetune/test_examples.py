@@ -65,12 +65,12 @@ async def test_a_history_is_the_same_read_alone_and_with_all_others(
 async def say(database: Database, address: str, text: str, way: Way) -> None:
     """An answer that came only after the customer had written on."""
     async with database.write() as session:
-        id_ = (await lock_conversation(session, "web", address)).id
-        question = await append_turn(session, id_, Role.customer, f"{text}?")
-        await append_turn(session, id_, Role.customer, "Are you there?")
+        id_ = (await session.run_sync(lock_conversation, "web", address)).id
+        question = await session.run_sync(append_turn, id_, Role.customer, f"{text}?")
+        await session.run_sync(append_turn, id_, Role.customer, "Are you there?")
         reply = Reply(
             conversation_id=id_, turn_id=question.id, text=text, status=ReplyStatus.sent, way=way
         )
         session.add(reply)
         await session.flush()
-        await append_turn(session, id_, Role.bot, text, reply_id=reply.id)
+        await session.run_sync(append_turn, id_, Role.bot, text, reply_id=reply.id)

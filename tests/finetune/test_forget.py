@@ -51,7 +51,7 @@ async def forget_all(shop: Shop, home: Path) -> list[Forgetting]:
 
 async def ask(database: Database, address: str, by: str = "olga") -> None:
     async with database.write() as session:
-        await ask_to_forget(session, conversation_id("web", address), by)
+        await session.run_sync(ask_to_forget, conversation_id("web", address), by)
 
 
 async def everything_stored(database: Database) -> str:

@@ -4,7 +4,18 @@ import pytest
 from sqlalchemy import bindparam, inspect
 from sqlalchemy.exc import IntegrityError
 
-from store import Base, Conversation, Database, Reply, ReplyStatus, Turn, Way, fetch, insert
+from store import (
+    Base,
+    Conversation,
+    Database,
+    Executor,
+    Reply,
+    ReplyStatus,
+    Turn,
+    Way,
+    fetch,
+    insert,
+)
 from store.core import columns_of
 
 OF_CONVERSATION = columns_of(Conversation).where(Conversation.id == bindparam("id"))
@@ -21,15 +32,13 @@ def a_reply(**values: object) -> Reply:
 
 @pytest.fixture
 async def shop(database: Database) -> Database:
-    async with database.write_core() as connection:
-        await insert(connection, Conversation(id="c1", channel="test", address="ann"))
+    await database.run_write(insert, Conversation(id="c1", channel="test", address="ann"))
     return database
 
 
 async def test_an_inserted_row_has_its_id_and_every_default(shop: Database) -> None:
     reply = a_reply(prompt=[{"role": "user", "content": "How long?"}])
-    async with shop.write_core() as connection:
-        await insert(connection, reply)
+    await shop.run_write(insert, reply)
     async with shop.read() as session:
         stored = await session.get_one(Reply, reply.id)
     assert columns(stored) == columns(reply)
@@ -39,29 +48,26 @@ async def test_an_inserted_row_has_its_id_and_every_default(shop: Database) -> N
 
 async def test_two_rows_do_not_share_a_default(shop: Database) -> None:
     first, second = a_reply(), a_reply()
-    async with shop.write_core() as connection:
-        await insert(connection, first)
-        first.sent_parts.append("part 1")
-        await insert(connection, second)
+    await shop.run_write(insert, first)
+    first.sent_parts.append("part 1")
+    await shop.run_write(insert, second)
     assert second.sent_parts == []
 
 
 async def test_a_fetched_row_is_whole(shop: Database) -> None:
-    async with shop.read_core() as connection:
-        (found,) = await fetch(connection, Conversation, OF_CONVERSATION, {"id": "c1"})
-        assert await fetch(connection, Conversation, OF_CONVERSATION, {"id": "c2"}) == []
+    (found,) = await shop.run_read(fetch, Conversation, OF_CONVERSATION, {"id": "c1"})
+    assert await shop.run_read(fetch, Conversation, OF_CONVERSATION, {"id": "c2"}) == []
     async with shop.read() as session:
         assert columns(await session.get_one(Conversation, "c1")) == columns(found)
 
 
-async def test_a_block_that_raises_stores_nothing(shop: Database) -> None:
-    async def store_two() -> None:
-        async with shop.write_core() as connection:
-            await insert(connection, a_reply())
-            await insert(connection, Turn(conversation_id="nobody", seq=1, text="Hello"))
+async def test_an_act_that_raises_stores_nothing(shop: Database) -> None:
+    def store_two(executor: Executor) -> None:
+        insert(executor, a_reply())
+        insert(executor, Turn(conversation_id="nobody", seq=1, text="Hello"))
 
     with pytest.raises(IntegrityError):
-        await store_two()
+        await shop.run_write(store_two)
     async with shop.read() as session:
         assert await session.get(Reply, 1) is None
 
@@ -69,6 +75,6 @@ async def test_a_block_that_raises_stores_nothing(shop: Database) -> None:
 async def test_a_row_is_inserted_within_a_session_too(shop: Database) -> None:
     reply = a_reply()
     async with shop.write() as session:
-        await insert(session, reply)
+        await session.run_sync(insert, reply)
     async with shop.read() as session:
         assert (await session.get_one(Reply, reply.id)).text == "Ten years."
