@@ -196,7 +196,8 @@ def _begin_with_statement(connection: Connection) -> None:
 
 
 def _begin_at_once(connection: Connection) -> None:
-    cast(sqlite3.Connection, _driver(connection)).execute(_begin(connection))
+    # Through SQLAlchemy, so that a locked database is one of its errors, as everywhere.
+    connection.exec_driver_sql(_begin(connection))
 
 
 def _driver(connection: Connection) -> Any:

@@ -6,6 +6,7 @@ place while the event loop is busy elsewhere. PostgreSQL's waits for its server 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -41,7 +42,10 @@ class ThreadTransactions:
             return await asyncio.shield(ending)
         except asyncio.CancelledError:
             # The thread goes on in any case; nobody else may write before it has ended.
-            await asyncio.gather(ending, return_exceptions=True)
+            while not ending.done():
+                with contextlib.suppress(asyncio.CancelledError):  # cancelled again
+                    await asyncio.wait([ending])
+            ending.exception()  # nobody else asks for it
             raise
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from store import Database, Setting
 
@@ -92,6 +93,8 @@ async def test_who_is_cancelled_lets_nobody_write_before_the_act_has_ended(
     slow = asyncio.create_task(database.run_write(add_slowly))
     await asyncio.to_thread(began.wait, 10)
     slow.cancel()
+    await asyncio.sleep(0)
+    slow.cancel()  # an impatient one changes nothing
     other = asyncio.create_task(database.run_write(add, "other"))
     await asyncio.sleep(0.05)
     assert not slow.done()
@@ -109,3 +112,17 @@ async def test_the_event_loop_goes_on_while_an_act_blocks(database: Database) ->
     await asyncio.sleep(0.01)
     may_end.set()  # by the loop itself, which an act in its thread would not let come here
     assert await act
+
+
+async def test_a_locked_database_is_an_error_of_sqlalchemy(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By it the channels know that a message is to be fetched again."""
+    monkeypatch.setattr("store.database.SQLITE_BUSY_TIMEOUT_S", 0.1)
+    other = Database(str(database.url))
+    async with database.write() as session:
+        await session.execute(COUNT)  # begins it
+        with pytest.raises(OperationalError, match="locked"):
+            await other.run_write(add, "k")
+    await other.close()
+    assert await count(database) == 0
