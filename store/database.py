@@ -5,8 +5,9 @@
     async with database.write() as session: ...   # commits at the end, or rolls back
 
 Never await a model or a channel inside either: a session is held for milliseconds. What every
-message does goes without a session, as a whole transaction, at a quarter of its cost: `run_read`,
-`run_write`.
+message does goes without one, as a whole transaction that costs a fraction of it:
+
+    turn = await database.run_write(append_turn, id_, Role.customer, "How long?")
 """
 
 import asyncio
@@ -82,7 +83,8 @@ class Database:
     ) -> _R:
         """What an act reads, given a connection: a whole transaction, for what is done often.
 
-        It may run in another thread, and waits for nothing but the database.
+        It may run in another thread, waits for nothing but the database, and changes nothing that
+        the event loop uses meanwhile.
         """
         return await self._transactions.run(lambda c: act(c, *args, **kw), writes=False)
 
@@ -148,7 +150,7 @@ def _open_sqlite(path: str) -> sqlite3.Connection:
         path,
         timeout=SQLITE_BUSY_TIMEOUT_S,
         isolation_level=None,  # the driver's own BEGIN is deferred, ours is chosen below
-        check_same_thread=False,  # its thread is Connection's business
+        check_same_thread=False,  # who opens it sees to it: one thread at a time
         cached_statements=500,
     )
     connection.execute("PRAGMA journal_mode=WAL")
