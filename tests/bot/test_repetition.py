@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import httpx2
 import openai
@@ -67,8 +68,20 @@ def client(parrot: Parrot) -> openai.AsyncOpenAI:
         ("价格是三百元。" + "订单会在周一发货的。" * 5, "价格是三百元。订单会在周一发货的。"),
         ("It is " + "very " * 30, "It is very…"),
         ("a, b and c\n" + "- the same line again\n" * 5, "a, b and c\n- the same line again\n"),
+        (
+            "It holds 90.5 kg. " + "".join(f"It is made for up to {9 * n} kg. " for n in range(20)),
+            "It holds 90.5 kg. It is made for up to 0 kg.",
+        ),
+        (
+            "It has 1,250 springs, " + "".join(f"or {10**n} springs in each, " for n in range(20)),
+            "It has 1,250 springs, or 1 springs in each…",
+        ),
+        ("".join(f"第{n}年起每年收费。" for n in range(8, 40)), "第8年起每年收费。"),
     ],
-    ids=["a sentence", "nothing before", "a price", "Chinese", "a word", "lines"],
+    ids=[
+        *("a sentence", "nothing before", "a price", "Chinese", "a word", "lines"),
+        *("a growing number", "a growing price", "counting in Chinese"),
+    ],
 )
 def test_the_first_time_is_kept_up_to_the_end_of_its_sentence(text: str, kept: str | None) -> None:
     assert cut_loop(text) == (kept or "It comes soon. We ship on a Monday, always.")
@@ -81,6 +94,10 @@ def test_the_first_time_is_kept_up_to_the_end_of_its_sentence(text: str, kept: s
         "." * 100,
         "Mon: 9 am to 5 pm. Tue: 9 am to 5 pm. Wed: 9 am to 5 pm. Thu: 9 am to 5 pm.",
         "Yes, yes, yes! We do deliver.",
+        "".join(f"The {90 + 20 * n} x 200 costs {300 + 50 * n} euros. " for n in range(4)),
+        "".join(f"- {90 + 10 * n} x 200 cm: {300 + 50 * n} euros\n" for n in range(12)),
+        "".join(f"| {90 + 20 * n} x 200 | {300 + 50 * n} euros | 24 months |\n" for n in range(30)),
+        " ".join(str(n * n) for n in range(200)),
         "| Berlin |" + " 9:00 - 17:00 |" * 7,
         "| Cover |" + " Included |" * 6,
         "| Repair | 24 months, repair or replacement | 24 months, repair or replacement |",
@@ -107,6 +124,21 @@ def test_whatever_is_said_long_enough_over_and_over_is_cut_and_nothing_is_invent
     assert kept is not None
     assert text.startswith(kept.removesuffix("…"))
     assert len(kept) <= len(before) + 2 * len(part) + 1
+
+
+@given(
+    st.text(alphabet="abc.12 ", max_size=40),
+    st.lists(st.decimals(0, 10**6, places=2), min_size=60, max_size=60),
+)
+def test_a_loop_that_counts_is_cut_after_a_whole_number(
+    before: str, numbers: list[Decimal]
+) -> None:
+    text = before + "".join(f" and it holds {number} kg" for number in numbers)
+    kept = cut_loop(text)
+    assert kept is not None
+    assert text.startswith(kept.removesuffix("…"))
+    assert not text[len(kept.removesuffix("…")) :][:1].isdigit()
+    assert len(kept) <= len(before) + 60
 
 
 async def test_a_looping_model_is_stopped_and_nobody_sees_the_loop_grow(
