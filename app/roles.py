@@ -57,8 +57,9 @@ async def run_roles(
         if Role.scheduler in roles:
             tasks += [await stack.enter_async_context(_scheduler(nod))]
         if Role.telegram in roles and nod.settings.telegram_token is not None:
-            talking = await stack.enter_async_context(_telegram(nod))
-            if len(roles) == 1:  # else a wrong token costs Telegram alone
+            is_alone = len(roles) == 1
+            talking = await stack.enter_async_context(_telegram(nod, is_alone=is_alone))
+            if is_alone:  # else a wrong token costs Telegram alone
                 tasks.append(talking)
         if Role.web in roles:
             assert listener is not None
@@ -125,8 +126,8 @@ def _scheduler(nod: Nod) -> Running:
     return run_in_background(Scheduler(nod).run())
 
 
-def _telegram(nod: Nod) -> Running:
-    from bot.channels.telegram import Telegram
+def _telegram(nod: Nod, *, is_alone: bool) -> Running:
+    from bot.channels.telegram import Telegram, TelegramTokenError
 
     settings = nod.settings
     assert settings.telegram_token is not None
@@ -139,7 +140,16 @@ def _telegram(nod: Nod) -> Running:
         on_reply=nod.outbox.wake,
     )
     nod.channels[telegram.channel.name] = telegram.channel
-    return run_in_background(telegram.run())
+
+    async def talk() -> None:
+        try:
+            await telegram.run()
+        except TelegramTokenError as error:
+            if is_alone:
+                raise
+            log.error("telegram_is_off", why=str(error))
+
+    return run_in_background(talk())
 
 
 def _web(nod: Nod, listener: socket.socket) -> Running:

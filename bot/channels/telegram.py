@@ -73,12 +73,12 @@ class Telegram:
         self._offset: int | None = None
 
     async def run(self) -> None:
-        """Read updates until cancelled. A wrong token ends it with a log line, and nothing else."""
-        try:
-            name = await self._begin()
-        except TelegramTokenError as error:
-            log.error("telegram_is_off", why=str(error))
-            return
+        """Read updates until cancelled.
+
+        Raises:
+            TelegramTokenError: Telegram does not know the token.
+        """
+        name = await self._begin()
         log.info("telegram_is_on", bot=name)
         try:
             async with asyncio.TaskGroup() as tasks:

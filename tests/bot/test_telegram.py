@@ -323,7 +323,7 @@ async def test_a_wrong_token_is_a_clear_error_without_the_token(
     with pytest.raises(TelegramTokenError, match="NOD_TELEGRAM_TOKEN"):
         await check_token(open_bot(wrong, server.url))
     telegram = Telegram(bot.database, bot.knowledge, bot.inbox, token=wrong, base_url=server.url)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO), pytest.raises(TelegramTokenError, match="@BotFather"):
         await asyncio.wait_for(telegram.run(), 20)
     assert "wrong-and-secret" not in caplog.text
 
