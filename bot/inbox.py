@@ -12,6 +12,7 @@ from bot.phrases import Phrase
 from bot.turns import add_reply, change_conversation, lock_conversation, next_seq
 from store import Conversation, Database, Reply, ReplyStatus, Role, Turn, TurnState, Way, insert
 from store.text import clean_text
+from store.whole import see_through
 
 MAX_TEXT_CHARS = 8_000
 """A longer message is refused politely, and its first 8,000 characters are kept."""
@@ -48,6 +49,10 @@ class Inbox:
         has it deleted. While a person has taken the conversation over, messages are stored and
         nothing else happens, but for `/forget`.
         """
+        # Broken off after the commit, what was claimed would lie there until its lease runs out.
+        return await see_through(self._receive(message))
+
+    async def _receive(self, message: Message) -> Turn | None:
         message = replace(message, text=clean_text(message.text))
         stored = await self._database.run_write(self._store_once, message)
         if stored is None:

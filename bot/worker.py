@@ -6,8 +6,9 @@ the end of the claim are one transaction, so that nothing is answered twice.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from sqlalchemy import Integer, Select, and_, bindparam, exists, or_, select, text, update
@@ -23,6 +24,7 @@ from bot.draft import Draft
 from bot.outbox import Delivery
 from bot.policy import shows_while_written
 from store import Database, Executor, Turn, TurnState, utc_now
+from store.whole import see_through
 
 log = structlog.get_logger(__name__)
 
@@ -71,21 +73,22 @@ class AnswerWorker(Claimer[Turn]):
             scene = await self._database.run_read(read_scene, turn)
             preview = self._preview(scene, turn)
             async with self._kept_alive(turn, preview):
-                delivery = await self._reply(turn, scene, preview)
+                await self._reply(turn, scene, preview)
         except Exception as error:  # a fault of ours must not end the worker
             log.exception("turn_not_answered", turn_id=turn.id)
-            delivery = await self._put_off(turn, f"{type(error).__name__}")
-        if delivery is not None and self._outbox is not None:
-            self._outbox.take_over(delivery)
+            await self._put_off(turn, f"{type(error).__name__}")
 
-    async def _reply(self, turn: Turn, scene: Scene, preview: Preview | None) -> Delivery | None:
+    async def _reply(self, turn: Turn, scene: Scene, preview: Preview | None) -> None:
         try:
             draft = await self._draft(turn, scene, preview)
         except NoAnswerYetError as error:
             log.warning("answer_put_off", turn_id=turn.id, attempts=turn.attempts)
-            return await self._put_off(turn, str(error))
-        return await self._database.run_write(
-            keep_draft, turn, draft, scene.switches, scene.model_version, outbox=self._outbox
+            await self._put_off(turn, str(error))
+            return
+        await self._hand_on(
+            self._database.run_write(
+                keep_draft, turn, draft, scene.switches, scene.model_version, outbox=self._outbox
+            )
         )
 
     async def _draft(self, turn: Turn, scene: Scene, preview: Preview | None) -> Draft:
@@ -99,8 +102,18 @@ class AnswerWorker(Claimer[Turn]):
             on_text=preview.show if preview and watches else None,
         )
 
-    async def _put_off(self, turn: Turn, reason: str) -> Delivery | None:
-        return await self._database.run_write(postpone, turn, reason, outbox=self._outbox)
+    async def _put_off(self, turn: Turn, reason: str) -> None:
+        await self._hand_on(self._database.run_write(postpone, turn, reason, outbox=self._outbox))
+
+    async def _hand_on(self, keeping: Coroutine[Any, Any, Delivery | None]) -> None:
+        """Store a reply and have it delivered: never the one without the other."""
+
+        async def keep_and_hand_on() -> None:
+            delivery = await keeping
+            if delivery is not None and self._outbox is not None:
+                self._outbox.take_over(delivery)
+
+        await see_through(keep_and_hand_on())
 
     def _preview(self, scene: Scene, turn: Turn) -> Preview | None:
         """None where the customer is on another process's channel."""

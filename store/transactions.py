@@ -6,13 +6,14 @@ place while the event loop is busy elsewhere. PostgreSQL's waits for its server 
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from store.whole import see_through
 
 _R = TypeVar("_R")
 Act = Callable[[Connection], _R]
@@ -37,16 +38,9 @@ class ThreadTransactions:
 
     async def run(self, act: Act[_R], *, writes: bool) -> _R:
         run = self._write if writes else self._read
-        ending = asyncio.get_running_loop().run_in_executor(self._threads, run, act)
-        try:
-            return await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            # The thread goes on in any case; nobody else may write before it has ended.
-            while not ending.done():
-                with contextlib.suppress(asyncio.CancelledError):  # cancelled again
-                    await asyncio.wait([ending])
-            ending.exception()  # nobody else asks for it
-            raise
+        loop = asyncio.get_running_loop()
+        # The thread goes on in any case; nobody else may write before it has ended.
+        return await see_through(loop.run_in_executor(self._threads, run, act))
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False)
@@ -54,11 +48,18 @@ class ThreadTransactions:
 
     def _read(self, act: Act[_R]) -> _R:
         with self._engine.connect() as connection:
-            return act(connection)
+            return _carry_out(act, connection)
 
     def _write(self, act: Act[_R]) -> _R:
         with self._engine.execution_options(writes=True).begin() as connection:
-            return act(connection)
+            return _carry_out(act, connection)
+
+
+def _carry_out(act: Act[_R], connection: Connection) -> _R:
+    try:
+        return act(connection)
+    except StopIteration as error:  # no future takes it: whoever waits would wait for ever
+        raise RuntimeError("the act raised StopIteration") from error
 
 
 class AwaitedTransactions:

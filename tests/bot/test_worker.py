@@ -76,6 +76,27 @@ async def test_what_comes_while_it_works_needs_no_looking_for(
         await bot.delivered(8)
 
 
+async def test_a_message_whose_receiver_is_cancelled_is_stored_and_begun_at_once(
+    bot_anywhere: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a browser closes the connection in the middle of it."""
+    bot = bot_anywhere
+
+    async def finds_nothing(_room: int) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(bot.worker, "_claim", finds_nothing)
+    monkeypatch.setattr(bot.outbox, "_claim", finds_nothing)
+    async with bot.at_work():
+        await eventually(lambda: _is(bot.worker._is_running and bot.outbox._is_running))
+        receiving = asyncio.create_task(bot.hear("Hello?"))
+        await asyncio.sleep(0)
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+        await bot.delivered(1)
+
+
 async def test_who_writes_on_while_an_answer_is_made_is_answered_in_order(
     bot_anywhere: Bot,
 ) -> None:

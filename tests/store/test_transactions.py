@@ -126,3 +126,10 @@ async def test_a_locked_database_is_an_error_of_sqlalchemy(
             await other.run_write(add, "k")
     await other.close()
     assert await count(database) == 0
+
+
+async def test_an_act_that_raises_stop_iteration_ends_in_an_error(any_database: Database) -> None:
+    """A future takes no StopIteration: whoever awaits it would wait for ever."""
+    with pytest.raises(RuntimeError):
+        async with asyncio.timeout(5):
+            await any_database.run_write(lambda _connection: next(iter(())))
