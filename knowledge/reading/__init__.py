@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from knowledge.block import Block
 from knowledge.chunk import Piece, split_blocks
 from knowledge.errors import UnreadableDocumentError
@@ -16,9 +18,13 @@ from knowledge.reading.text import blocks_of_text, decode
 from knowledge.reading.word import blocks_of_word
 from store.text import clean_text
 
+log = structlog.get_logger()
+
 MAX_BYTES = 50 * 1024 * 1024
 MAX_UNPACKED = 4
 """A .docx or .xlsx may unpack to so many times the limit: more is a bomb, or beyond our memory."""
+MAX_WORDS = 300
+"""Letters of what a parser says: some say what the whole file holds."""
 
 MARKDOWN = {".md", ".markdown"}
 TEXT = {".txt", ".text"}
@@ -53,6 +59,11 @@ def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
         raise UnreadableDocumentError(
             f"too intricate to read ({type(error).__name__}); split it up"
         ) from error
+    except UnreadableDocumentError:
+        raise
+    except Exception as error:  # parsers meet damage in more ways than they name
+        log.debug("reader_failed", path=str(path), exc_info=True)
+        raise UnreadableDocumentError(_damaged(path, error)) from error
     if not pieces:
         raise UnreadableDocumentError("there is no text in the file")
     kept = [
@@ -64,6 +75,15 @@ def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
         for each in pieces
     ]
     return Content(clean_text(title or path.stem)[:500], kept)
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    said = f"{type(error).__name__}: {error}"[:MAX_WORDS]
+    words = " ".join("".join(each if each.isprintable() else " " for each in said).split())
+    return (
+        f"the file is damaged, or no sound {path.suffix.lower()} ({words}); "
+        f"open it in the program that made it and save it again"
+    )
 
 
 def _read(path: Path) -> tuple[str | None, list[Piece]]:

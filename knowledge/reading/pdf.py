@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from pypdf import PdfReader
-from pypdf.errors import DependencyError, PyPdfError
+from pypdf.errors import DependencyError
 
 from knowledge.block import Block
 from knowledge.errors import UnreadableDocumentError
@@ -21,7 +21,7 @@ def blocks_of_pdf(path: Path) -> tuple[str | None, list[Block]]:
     """The document's title, where it names one, and its paragraphs.
 
     Raises:
-        UnreadableDocumentError: it is damaged, encrypted, or pictures of text.
+        UnreadableDocumentError: it is encrypted, or pictures of text.
     """
     try:
         reader = PdfReader(path)
@@ -39,9 +39,6 @@ def blocks_of_pdf(path: Path) -> tuple[str | None, list[Block]]:
         raise UnreadableDocumentError(
             f"the PDF is encrypted ({error}); save a copy without a password and ingest that"
         ) from None
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        # pypdf meets damage in many ways.
-        raise UnreadableDocumentError(f"the PDF is damaged: {error}") from error
     if not blocks:
         raise UnreadableDocumentError(
             "the PDF has no text, only pictures of it; run it through OCR (such as ocrmypdf) first"

@@ -4,10 +4,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
 
 from knowledge.block import Block
 from knowledge.chunk import MAX_HEADING, Piece, split_blocks
@@ -34,29 +32,19 @@ def pieces_of_csv(text: str) -> list[Piece]:
 
 
 def pieces_of_excel(path: Path) -> list[Piece]:
-    """A piece a row, sheet by sheet.
-
-    Raises:
-        UnreadableDocumentError: it is damaged, encrypted, or no Excel file.
-    """
+    """A piece a row, sheet by sheet."""
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            return [
-                piece
-                for sheet in book.worksheets
-                for piece in _pieces(
-                    ([_shown(value) for value in row] for row in sheet.iter_rows(values_only=True)),
-                    sheet.title if len(book.worksheets) > 1 else "",
-                )
-            ]
-        finally:
-            book.close()
-    except (InvalidFileException, BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
-        raise UnreadableDocumentError(
-            f"this is no sound .xlsx, or it has a password ({error}); open it and save it again as "
-            f".xlsx"
-        ) from error
+        return [
+            piece
+            for sheet in book.worksheets
+            for piece in _pieces(
+                ([_shown(value) for value in row] for row in sheet.iter_rows(values_only=True)),
+                sheet.title if len(book.worksheets) > 1 else "",
+            )
+        ]
+    finally:
+        book.close()
 
 
 def _dialect(text: str) -> type[csv.Dialect] | str:

@@ -3,43 +3,22 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import docx
 from docx.document import Document as WordDocument
-from docx.opc.exceptions import PackageNotFoundError
 from docx.table import Table
 from docx.text.paragraph import Paragraph
-from lxml.etree import LxmlError
 
 from knowledge.block import Block, BlockKind, HeadingPath, table_block
-from knowledge.errors import UnreadableDocumentError
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 
 
 def blocks_of_word(path: Path) -> tuple[str | None, list[Block]]:
-    """The document's title, where it names one, and its blocks.
-
-    Raises:
-        UnreadableDocumentError: it is damaged, encrypted, or no Word document.
-    """
-    try:
-        document = docx.Document(str(path))
-        title = (document.core_properties.title or "").strip()
-        return title or None, list(_blocks(document))
-    except (
-        PackageNotFoundError,
-        BadZipFile,
-        LxmlError,
-        KeyError,
-        ValueError,
-        AttributeError,
-    ) as error:
-        raise UnreadableDocumentError(
-            f"this is no sound .docx, or it has a password ({error}); open it in Word and save it "
-            f"again as .docx"
-        ) from error
+    """The document's title, where it names one, and its blocks."""
+    document = docx.Document(str(path))
+    title = (document.core_properties.title or "").strip()
+    return title or None, list(_blocks(document))
 
 
 def _blocks(document: WordDocument) -> Iterator[Block]:
