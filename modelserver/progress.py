@@ -55,12 +55,13 @@ class Progress:
         self._first_step: tuple[int, float] | None = None
 
     def read(self) -> None:
-        """Takes in the complete lines written since the last call."""
-        lines = self._new_lines()
+        """Takes in the complete lines written since the last call that could note them."""
+        lines, offset = self._new_lines()
         if lines:
             with self._database.transaction() as db:
                 for line in lines:
                     self._take(db, line)
+        self._offset = offset
 
     def end_line(self) -> None:
         """Closes a line that a killed trainer left torn, so that the next one starts its own."""
@@ -68,14 +69,14 @@ class Progress:
             with self._path.open("ab") as file:
                 file.write(b"\n")
 
-    def _new_lines(self) -> list[bytes]:
+    def _new_lines(self) -> tuple[list[bytes], int]:
+        """And where they end."""
         if not self._path.exists():
-            return []
+            return [], self._offset
         with self._path.open("rb") as file:
             file.seek(self._offset)
             complete, newline, _ = file.read().rpartition(b"\n")
-        self._offset += len(complete) + len(newline)
-        return complete.splitlines()
+        return complete.splitlines(), self._offset + len(complete) + len(newline)
 
     def _take(self, db: sqlite3.Connection, line: bytes) -> None:
         try:

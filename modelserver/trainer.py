@@ -7,17 +7,23 @@ starts it a second time.
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelserver.child import WAITING, WAITING_IN_TRAINING, child_environment
+from modelserver.files import Files
 
 _NICENESS = 10
+_POLL_S = 0.05
 _FEW_BYTES = 50 << 20
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
 _NO_MEMORY = ("out of memory", "MemoryError", "SIGKILL")  # the last, of one process of several
@@ -47,12 +53,18 @@ class Trainer:
         self._process = process
 
     @classmethod
-    def start_or_adopt(cls, folder: Path, module: str, processes: int = 1) -> "Trainer":
-        """Starts `python -m module folder`, unless such a process is still at work."""
+    def start_or_adopt(
+        cls, folder: Path, module: str, processes: int, prepare: Callable[[], None]
+    ) -> "Trainer":
+        """Starts `python -m module folder`, unless such a process is still at work.
+
+        `prepare` comes before a start: nobody else works in the folder then.
+        """
         lock = _lock(folder)
         if lock is None:
             return cls(folder, None)
         try:
+            prepare()
             with (folder / "log.txt").open("ab") as log:
                 process = subprocess.Popen(
                     ["/bin/sh", "-c", _LAUNCH, str(folder), *_command(folder, module, processes)],
@@ -66,6 +78,19 @@ class Trainer:
         finally:
             os.close(lock)
         return cls(folder, process)
+
+    @classmethod
+    def end(cls, folder: Path, grace_s: float) -> None:
+        """Asks whoever trains in this folder to go, and sees to it that it does."""
+        if not folder.exists():
+            return
+        trainer = cls(folder, None)
+        trainer.send(signal.SIGTERM)
+        kill_at = time.monotonic() + grace_s
+        while not trainer.has_ended():
+            if time.monotonic() > kill_at:
+                trainer.send(signal.SIGKILL)
+            time.sleep(_POLL_S)
 
     @property
     def is_ours(self) -> bool:
@@ -106,6 +131,34 @@ class Trainer:
             )
         last = log.strip().rpartition("\n")[2]
         return f"the trainer ended unexpectedly (exit code {self.exit_code}): {last or 'no log'}"
+
+
+def write_order(
+    folder: Path,
+    job: sqlite3.Row,
+    *,
+    base: str,
+    data_dir: Path,
+    training: TrainingSettings,
+    files: Files,
+) -> None:
+    """The trainer's contract: all that it knows of its job."""
+    validation = job["validation_file"]
+    order = {
+        "job_id": job["id"],
+        "base": base,
+        "data_dir": str(data_dir),
+        "method": job["method"],
+        "hyperparameters": json.loads(job["hyperparameters"]),
+        "options": {"precision": training.precision, "patience": training.patience},
+        "seed": job["seed"],
+        "training_file": str(files.path(job["training_file"])),
+        "validation_file": str(files.path(validation)) if validation else None,
+        "classification": json.loads(job["fine_tune"] or "null") or None,
+    }
+    part = folder / "job.json.part"
+    part.write_text(json.dumps(order, indent=2))
+    part.rename(folder / "job.json")
 
 
 def _command(folder: Path, module: str, processes: int) -> list[str]:

@@ -1,6 +1,5 @@
 """Every error leaves in OpenAI's shape; what nobody foresaw becomes a 500 without its details."""
 
-import errno
 import logging
 import sqlite3
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from modelserver.api.guard import error_response
 from modelserver.errors import ApiError, BadRequestError, DiskFullError, NotFoundError
+from modelserver.waits import is_disk_full
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(OSError)
     @app.exception_handler(sqlite3.OperationalError)
     async def show_full_disk(_: Request, error: Exception) -> JSONResponse:
-        if not _is_about_room(error):
+        if not is_disk_full(error):
             raise error
         log.error("%s: %s", type(error).__name__, error)
         return error_response(DiskFullError())
@@ -44,12 +44,6 @@ def handle_errors(app: FastAPI) -> None:
         log.error("%s %s failed", request.method, request.url.path)  # the server logs the trace
         message = "The server met an error of its own; its log has the details."
         return error_response(ApiError(message))
-
-
-def _is_about_room(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _explain(error: RequestValidationError) -> BadRequestError:
@@ -91,7 +85,7 @@ def _translate(request: Request, error: HTTPException) -> ApiError:
     cause = error.__cause__  # raised while the body was read
     if isinstance(cause, ApiError):
         return cause
-    if isinstance(cause, Exception) and _is_about_room(cause):
+    if isinstance(cause, Exception) and is_disk_full(cause):
         return DiskFullError()
     if error.status_code == 404:
         return NotFoundError(f"Unknown request URL: {request.method} {request.url.path}")
