@@ -12,13 +12,16 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from app.model_server import ModelServerError
 from app.nod import Nod
 from app.sample_shop import load_sample_shop
+
+if TYPE_CHECKING:  # imported only where there is a token: it takes its time
+    from bot.channels.telegram import Telegram
 
 SYNC_EVERY_S = 60.0
 """What another process approved or ingested is found here after so long at most."""
@@ -50,15 +53,18 @@ async def run_roles(
     """
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
+        telegram = _open_telegram(nod) if Role.telegram in roles else None
+        if telegram is not None:
+            stack.push_async_callback(telegram.close)  # last: replies go out until the outbox ends
         tasks = [await stack.enter_async_context(_outbox(nod))]
         if Role.worker in roles:
             tasks += [await stack.enter_async_context(_knowledge(nod))]
             tasks += [await stack.enter_async_context(_worker(nod))]
         if Role.scheduler in roles:
             tasks += [await stack.enter_async_context(_scheduler(nod))]
-        if Role.telegram in roles and nod.settings.telegram_token is not None:
+        if telegram is not None:
             is_alone = len(roles) == 1
-            talking = await stack.enter_async_context(_telegram(nod, is_alone=is_alone))
+            talking = await stack.enter_async_context(_telegram(telegram, is_alone=is_alone))
             if is_alone:  # else a wrong token costs Telegram alone
                 tasks.append(talking)
         if Role.web in roles:
@@ -126,11 +132,13 @@ def _scheduler(nod: Nod) -> Running:
     return run_in_background(Scheduler(nod).run())
 
 
-def _telegram(nod: Nod, *, is_alone: bool) -> Running:
-    from bot.channels.telegram import Telegram, TelegramTokenError
+def _open_telegram(nod: Nod) -> "Telegram | None":
+    """The channel, if there is a token for it."""
+    from bot.channels.telegram import Telegram
 
     settings = nod.settings
-    assert settings.telegram_token is not None
+    if settings.telegram_token is None:
+        return None
     telegram = Telegram(
         nod.database,
         nod.knowledge,
@@ -140,6 +148,11 @@ def _telegram(nod: Nod, *, is_alone: bool) -> Running:
         on_reply=nod.outbox.wake,
     )
     nod.channels[telegram.channel.name] = telegram.channel
+    return telegram
+
+
+def _telegram(telegram: "Telegram", *, is_alone: bool) -> Running:
+    from bot.channels.telegram import TelegramTokenError
 
     async def talk() -> None:
         try:

@@ -59,6 +59,7 @@ async def put_back(
     was_stopped = reply.status is ReplyStatus.withdrawn and review.verdict is Verdict.rejected
     if was_stopped and await still_waits(session, conversation, reply):
         reply.status, reply.text = ReplyStatus.held, original_text(reply)
+        reply.announced_at = None  # the reviewers are told anew
         if conversation.wants_person_at == review.created_at:
             conversation.wants_person_at = None  # the rejection asked, and nobody else
 
@@ -69,7 +70,7 @@ async def _put_back_unsent(session: AsyncSession, reply: Reply, review: Review) 
     if turn is not None and turn.created_at >= review.created_at:
         # The turn came with the verdict: until then the reply was held.
         await session.execute(delete(Turn).where(Turn.id == turn.id))
-        reply.status = ReplyStatus.held
+        reply.status, reply.announced_at = ReplyStatus.held, None
     elif turn is not None:
         turn.text = reply.text
 

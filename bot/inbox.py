@@ -19,12 +19,10 @@ MAX_TEXT_CHARS = 8_000
 
 _TO_ANSWER = (TurnState.waiting, TurnState.answering)
 RESET, FORGET = "/reset", "/forget"
-_COMMANDS = {
-    RESET: Phrase.reset,
-    FORGET: Phrase.forget,
-    "/start": Phrase.welcome,
-    "/help": Phrase.help,
-}
+_ALONE = {RESET: Phrase.reset, FORGET: Phrase.forget}
+"""Commands that undo something: only where the message says nothing else."""
+_FIRST_WORDS = {"/start": Phrase.welcome, "/help": Phrase.help}
+"""Telegram's links into a chat send `/start` with a word behind it."""
 
 
 class Inbox:
@@ -131,13 +129,18 @@ def _at_once(turn: Turn, text: str) -> Reply:
 def _fixed_reply(message: Message) -> str | None:
     """The reply to what no model is asked about."""
     text = message.text.strip()
-    if command := _COMMANDS.get(text.casefold()):
+    if command := _command(text.casefold()):
         return command.like(message.customer_name or "")
     if len(message.text) > MAX_TEXT_CHARS:
         return Phrase.too_long.like(text, length=len(message.text), limit=MAX_TEXT_CHARS)
     if not text and message.attachment:
         return Phrase.attachment.like(message.attachment, attachment=message.attachment)
     return None if text else Phrase.empty.like("")
+
+
+def _command(text: str) -> Phrase | None:
+    first = text.split(maxsplit=1)[:1]
+    return _ALONE.get(text) or (_FIRST_WORDS.get(first[0]) if first else None)
 
 
 def _is(command: str, message: Message) -> bool:

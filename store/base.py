@@ -8,6 +8,10 @@ from sqlalchemy import JSON, DateTime, Dialect, Enum, MetaData
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
+IDS_USED_ONCE = {"sqlite_autoincrement": True}
+"""For tables whose rows are deleted. SQLite would give the newest one's id again, and a button, a
+mark or a page that names it would mean another row."""
+
 
 def utc_now() -> datetime:
     """The present, aware and in UTC."""

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from store.base import Base, utc_now
+from store.base import IDS_USED_ONCE, Base, utc_now
 
 
 def conversation_id(channel: str, address: str) -> str:
@@ -111,6 +111,7 @@ class Turn(Base):
             sqlite_where=text("state in ('waiting', 'answering')"),
             postgresql_where=text("state in ('waiting', 'answering')"),
         ),
+        IDS_USED_ONCE,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -166,6 +167,7 @@ class Reply(Base):
             sqlite_where=text("needs_review"),
             postgresql_where=text("needs_review"),
         ),
+        IDS_USED_ONCE,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -205,6 +207,8 @@ class Reply(Base):
     total_ms: Mapped[float | None]
     phrasings: Mapped[list[str]] = mapped_column(default=list)
     """Other ways to ask the same that came with an imported pair, for the reviewer to approve."""
+    announced_at: Mapped[datetime | None]
+    """When reviewers were told that it waits for them, where it was held."""
 
     # Its delivery.
     attempts: Mapped[int] = mapped_column(default=0)
@@ -224,6 +228,7 @@ class Review(Base):
     """A person's verdict on a reply."""
 
     __tablename__ = "review"
+    __table_args__ = IDS_USED_ONCE
 
     id: Mapped[int] = mapped_column(primary_key=True)
     reply_id: Mapped[int] = mapped_column(ForeignKey("reply.id", ondelete="CASCADE"), unique=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from store.base import Base, utc_now
+from store.base import IDS_USED_ONCE, Base, utc_now
 
 
 class DocumentKind(StrEnum):
@@ -29,6 +29,7 @@ class Document(Base):
     """A source of knowledge, as it was when it was last read."""
 
     __tablename__ = "document"
+    __table_args__ = IDS_USED_ONCE
 
     id: Mapped[int] = mapped_column(primary_key=True)
     source: Mapped[str] = mapped_column(String(1024), unique=True)
@@ -53,7 +54,7 @@ class Chunk(Base):
     """A piece of a document. Chroma holds its embedding under the same id."""
 
     __tablename__ = "chunk"
-    # An id is never used twice, so that an index which is behind cannot name another chunk.
+    # So that an index which is behind cannot name another chunk.
     __table_args__ = (
         UniqueConstraint("document_id", "seq"),
         Index(
@@ -62,7 +63,7 @@ class Chunk(Base):
             sqlite_where=text("indexed_at is null"),
             postgresql_where=text("indexed_at is null"),
         ),
-        {"sqlite_autoincrement": True},
+        IDS_USED_ONCE,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from store.base import Base, utc_now
+from store.base import IDS_USED_ONCE, Base, utc_now
 
 
 class Split(StrEnum):
@@ -105,7 +105,7 @@ class Example(Base):
     """One line of a dataset, and the replies that it came from."""
 
     __tablename__ = "example"
-    __table_args__ = (UniqueConstraint("dataset_id", "split", "seq"),)
+    __table_args__ = (UniqueConstraint("dataset_id", "split", "seq"), IDS_USED_ONCE)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))

@@ -29,6 +29,7 @@ from telegram.error import (
 from telegram.request import HTTPXRequest
 
 from bot.channels.telegram_delivery import TelegramChannel
+from bot.channels.telegram_held import HeldDrafts
 from bot.channels.telegram_operators import answer_operator
 from bot.channels.telegram_review import TelegramReview
 from bot.channels.telegram_thumbs import take_thumb
@@ -69,23 +70,25 @@ class Telegram:
         self._inbox = inbox
         self._bot = open_bot(token, base_url)
         self.channel = TelegramChannel(self._bot)
+        self._held = HeldDrafts(self._bot, database)
         self._review = TelegramReview(self._bot, database, knowledge, on_reply=on_reply)
         self._offset: int | None = None
 
     async def run(self) -> None:
-        """Read updates until cancelled.
+        """Read updates until cancelled. Replies can be delivered from before it until `close`.
 
         Raises:
             TelegramTokenError: Telegram does not know the token.
         """
         name = await self._begin()
         log.info("telegram_is_on", bot=name)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._poll())
-                tasks.create_task(self._review.run())
-        finally:
-            await self._bot.shutdown()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._poll())
+            tasks.create_task(self._held.run())
+
+    async def close(self) -> None:
+        """After the last delivery."""
+        await self._bot.shutdown()
 
     async def _begin(self) -> str:
         """Wait for Telegram to answer; the bot's name there."""

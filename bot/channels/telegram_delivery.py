@@ -19,6 +19,9 @@ from bot.channels.telegram_preview import TelegramPreview
 from bot.channels.telegram_text import as_parts
 from bot.channels.telegram_thumbs import thumb_buttons
 
+_MOST_PREVIEWS = 1000
+"""Those of answers that nobody ever sends, because they are rejected, end here."""
+
 
 class TelegramChannel:
     """Customers in Telegram. The address is the chat's id."""
@@ -27,13 +30,17 @@ class TelegramChannel:
 
     def __init__(self, bot: Bot) -> None:
         self._bot = bot
-        self._previews: dict[int, TelegramPreview] = {}
+        self._previews: dict[tuple[str, int], TelegramPreview] = {}
+        """The oldest first."""
 
     def preview(self, address: str, turn_id: int) -> TelegramPreview:
         """The same one again for a turn that was put off: its message is still there."""
-        if turn_id not in self._previews:
-            self._previews[turn_id] = TelegramPreview(self._bot, int(address), turn_id)
-        return self._previews[turn_id]
+        key = address, turn_id
+        if key not in self._previews:
+            self._previews[key] = TelegramPreview(self._bot, int(address), turn_id)
+            if len(self._previews) > _MOST_PREVIEWS:
+                self._previews.pop(next(iter(self._previews)))
+        return self._previews[key]
 
     async def deliver(self, outgoing: Outgoing) -> list[str]:
         """Send what has not been sent yet; the ids of all messages.
@@ -41,7 +48,8 @@ class TelegramChannel:
         Telegram knows no reply by an id of ours: a message that was taken in the very moment of
         a crash or a lost connection is sent again.
         """
-        preview = self._previews.pop(outgoing.turn_id or 0, None)
+        key = outgoing.address, outgoing.turn_id or 0
+        preview = self._previews.get(key)
         replaces = await preview.end() if preview else None
         parts = as_parts(outgoing.text + _cite(outgoing))
         sent = list(outgoing.sent_parts)
@@ -54,6 +62,7 @@ class TelegramChannel:
                 sent.append(await self._put(int(outgoing.address), text, entities, edits, buttons))
             if not is_last:
                 await outgoing.on_part(sent[-1])
+        self._previews.pop(key, None)  # not before: another try still has to replace it
         return sent
 
     async def _put(

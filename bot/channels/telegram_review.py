@@ -1,40 +1,32 @@
-"""Review in Telegram: a held draft goes to every reviewer, with buttons to decide.
+"""Review in Telegram: the buttons under a held draft, and a reviewer's next message as its edit.
 
-How far the announcements have come, and which reviewer is writing an edit, are settings in the
-store, so that a restart neither repeats nor forgets them. A button carries the reply's id.
+Which reviewer is writing an edit is a setting in the store, so that a restart does not forget it.
+It also keeps which message the edit was: Telegram may deliver that one again, and a reviewer's
+words for a customer must never come back as a question of their own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
-from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from telegram import (
-    Bot,
-    CallbackQuery,
-    ForceReply,
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
-    Message,
-)
-from telegram.error import BadRequest, Forbidden, TelegramError
+from telegram import Bot, CallbackQuery, ForceReply, Message
+from telegram.error import BadRequest
 
-from bot.bell import Bell
+from bot.channels.telegram_held import stamp
 from bot.channels.telegram_operators import find_user
 from bot.review import ReviewError, decide
 from knowledge import Knowledge
-from store import Database, Reply, ReplyStatus, Setting, Turn, User, UserRole, Verdict
+from store import Database, Reply, Setting, User, UserRole, Verdict
 
 log = structlog.get_logger(__name__)
 
-_ANNOUNCED = "telegram.announced_reply_id"
 _EDITING = "telegram.editing.{}"
-_SHOWN_CHARS = 1500
-"""Of the question and of the draft: both fit into one message."""
+_ACTIONS = ("approve", "edit", "reject")
+_OLD_BUTTON = "This draft is gone: look into the console."
 
 
 class TelegramReview:
-    """Announces held replies, and takes the verdicts."""
+    """Takes the verdicts."""
 
     def __init__(
         self, bot: Bot, database: Database, knowledge: Knowledge, *, on_reply: Callable[[], None]
@@ -43,31 +35,22 @@ class TelegramReview:
         self._database = database
         self._knowledge = knowledge
         self._on_reply = on_reply
-        self._bell = Bell()
-
-    async def run(self) -> None:
-        """Announce what is held, once each, until cancelled."""
-        while True:
-            try:
-                await self._announce()
-            except TelegramError as error:
-                log.warning("reviewers_not_reached", error=str(error))
-            except Exception:
-                log.exception("reviewers_not_told")
-            await self._bell.wait()
 
     async def press(self, query: CallbackQuery) -> None:
         """A reviewer pressed a button."""
-        action, _, number = (query.data or "").partition(":")
+        action, _, named = (query.data or "").partition(":")
         async with self._database.read() as session:
             user = await find_user(session, query.from_user.id, UserRole.reviewer)
-        if user is None or not number.isdigit():
+            reply_id = await _read_name(session, named)
+        if user is None or action not in _ACTIONS:
             await _answer(query, "Only reviewers of this shop may decide.")
+        elif reply_id is None:
+            await _answer(query, _OLD_BUTTON)
         elif action == "edit":
-            await self._ask_for_edit(query, int(number))
+            await self._ask_for_edit(query, reply_id)
         else:
             verdict = Verdict.approved if action == "approve" else Verdict.rejected
-            outcome = await self._decide(int(number), verdict, user)
+            outcome = await self._decide(reply_id, verdict, user)
             await _answer(query, outcome)
             await self._note_outcome(query, outcome)
 
@@ -81,16 +64,15 @@ class TelegramReview:
             user = await find_user(session, message.from_user.id, UserRole.reviewer)
         if setting is None or user is None or not message.text:
             return False
-        is_cancelled = message.text.strip() == "/cancel"
-        if message.text.startswith("/") and not is_cancelled:
-            return False  # a command meant for us is nothing to send to a customer
+        if not _is_edit(message, message.text, setting.value):
+            return False
         outcome = "Left as it was."
-        if not is_cancelled:
-            outcome = await self._decide(
-                int(setting.value), Verdict.edited, user, text=message.text
-            )
+        if message.text.strip() != "/cancel":
+            reply_id = int(setting.value["reply_id"])
+            outcome = await self._decide(reply_id, Verdict.edited, user, text=message.text)
         async with self._database.write() as session:
-            await session.execute(delete(Setting).where(Setting.key == key))
+            taken = {**setting.value, "message_id": message.message_id}
+            await _put_setting(session, key, taken)
         await self._bot.send_message(message.chat_id, outcome)
         return True
 
@@ -114,7 +96,7 @@ class TelegramReview:
 
     async def _ask_for_edit(self, query: CallbackQuery, reply_id: int) -> None:
         async with self._database.write() as session:
-            await _put_setting(session, _EDITING.format(query.from_user.id), reply_id)
+            await _put_setting(session, _EDITING.format(query.from_user.id), {"reply_id": reply_id})
         await _answer(query, "")
         await self._bot.send_message(
             query.from_user.id,
@@ -132,46 +114,20 @@ class TelegramReview:
         except BadRequest as error:
             log.info("buttons_stay", error=str(error))
 
-    async def _announce(self) -> None:
-        async with self._database.read() as session:
-            mark = await session.get(Setting, _ANNOUNCED)
-            held = await _held_after(session, int(mark.value) if mark else 0)
-            reviewers = (await session.scalars(_reviewers())).all() if held else []
-        for reply, question in held:
-            for telegram_id in reviewers:
-                await self._show(telegram_id or 0, reply, question)
-            async with self._database.write() as session:
-                await _put_setting(session, _ANNOUNCED, reply.id)
 
-    async def _show(self, telegram_id: int, reply: Reply, question: str | None) -> None:
-        asked, drafted = (question or "")[:_SHOWN_CHARS], reply.text[:_SHOWN_CHARS]
-        try:
-            await self._bot.send_message(
-                telegram_id,
-                f"Question:\n{asked}\n\nDraft {reply.id}:\n{drafted}\n\n({reply.reason})",
-                reply_markup=_buttons(reply.id),
-            )
-        except (Forbidden, BadRequest) as error:  # never wrote to the bot, or blocked it
-            log.warning("reviewer_not_reached", telegram_id=telegram_id, error=str(error))
+async def _read_name(session: AsyncSession, named: str) -> int | None:
+    """The id of the reply that a button names, `12:1764160000`, if it is still that one."""
+    number, _, stamped = named.partition(":")
+    reply = await session.get(Reply, int(number)) if number.isdecimal() else None
+    return reply.id if reply is not None and stamped == str(stamp(reply)) else None
 
 
-def _buttons(reply_id: int) -> InlineKeyboardMarkup:
-    words = {"approve": "Approve", "edit": "Edit", "reject": "Reject"}
-    row = [
-        InlineKeyboardButton(word, callback_data=f"{key}:{reply_id}") for key, word in words.items()
-    ]
-    return InlineKeyboardMarkup([row])
-
-
-async def _held_after(session: AsyncSession, reply_id: int) -> list[tuple[Reply, str | None]]:
-    rows = await session.execute(
-        select(Reply, Turn.text)
-        .outerjoin(Turn, Turn.id == Reply.turn_id)
-        .where(Reply.needs_review, Reply.status == ReplyStatus.held, Reply.id > reply_id)
-        .order_by(Reply.id)
-        .limit(20)
-    )
-    return [(reply, text) for reply, text in rows]
+def _is_edit(message: Message, text: str, editing: Mapping[str, int]) -> bool:
+    """Whether it is the message that the reviewer was asked for, or that one once more."""
+    if "message_id" in editing:
+        return editing["message_id"] == message.message_id
+    # Another command meant for us is nothing to send to a customer.
+    return not text.startswith("/") or text.strip() == "/cancel"
 
 
 async def _answer(query: CallbackQuery, text: str) -> None:
@@ -182,12 +138,7 @@ async def _answer(query: CallbackQuery, text: str) -> None:
         log.info("press_too_old", error=str(error))
 
 
-async def _put_setting(session: AsyncSession, key: str, value: int) -> None:
+async def _put_setting(session: AsyncSession, key: str, value: dict[str, int]) -> None:
     setting = await session.get(Setting, key) or Setting(key=key)
     setting.value, setting.updated_by = value, "telegram"
     session.add(setting)
-
-
-def _reviewers() -> Select[int | None]:
-    """The Telegram accounts of all who may review: every role may."""
-    return select(User.telegram_id).where(User.telegram_id.is_not(None), User.disabled_at.is_(None))

@@ -3,7 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from tests.bot.telegram_server import telegram_server
+from sqlalchemy import select
+
+from bot.phrases import Phrase
+from store import Database, Reply, ReplyStatus
+from tests.bot.running_bot import eventually
+from tests.bot.telegram_server import TOKEN, telegram_server
 from tests.e2e.running_nod import RunningNod, command, patiently, running
 
 WRONG = "999:wrong-and-secret"
@@ -32,6 +37,33 @@ async def test_a_wrong_token_costs_the_other_roles_nothing(tmp_path: Path) -> No
     assert "Stopped." in up.output
     assert "never retrieved" not in up.output
     assert WRONG not in up.output
+
+
+async def test_a_reply_on_its_way_to_telegram_when_it_is_stopped_arrives(tmp_path: Path) -> None:
+    """Reading ends first; the way out stays open until the outbox has ended."""
+    async with telegram_server() as server:
+        gate = server.gates["sendMessage"] = asyncio.Event()
+        settings = {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_BASE_URL": server.url}
+        with running(tmp_path / "nod", **settings) as up:
+            server.write("/help")
+            await eventually(lambda: _is(bool(server.called("sendMessage"))))
+            stopping = asyncio.create_task(asyncio.to_thread(up.stop))
+            await asyncio.to_thread(_wait_for, up, "stopping")
+            await asyncio.sleep(0.5)  # the roles end, but for those that still have work
+            gate.set()
+            assert await stopping == 0
+        assert server.texts_in(7) == [Phrase.help.like("")]
+        assert len(server.called("sendMessage")) == 1
+    assert await _statuses(tmp_path / "nod" / "nod.db") == [ReplyStatus.sent]
+
+
+async def _statuses(path: Path) -> list[ReplyStatus]:
+    async with Database(f"sqlite+aiosqlite:///{path}").read() as session:
+        return list(await session.scalars(select(Reply.status)))
+
+
+async def _is(value: bool) -> bool:
+    return value
 
 
 def _wait_for(nod: RunningNod, words: str) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from openai import AsyncOpenAI
 
+from bot.channels.telegram import Telegram
 from bot.masks import new_default
 from store import Database, Mask, ModelVersion, Verdict
 from tests.bot.running_bot import BASE_MODEL, Bot, assemble, disassemble, eventually
+from tests.bot.running_telegram import talking
+from tests.bot.telegram_server import TelegramServer, telegram_server
 
 Teach = Callable[..., Awaitable[int]]
 
@@ -92,3 +95,15 @@ def _line(question: str, answer: str) -> str:
     turns = [("system", "You sell beds."), ("user", question), ("assistant", answer)]
     messages = [{"role": role, "content": content} for role, content in turns]
     return json.dumps({"messages": messages}) + "\n"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TelegramServer]:
+    async with telegram_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def telegram(bot: Bot, server: TelegramServer) -> AsyncIterator[Telegram]:
+    async with talking(bot, server) as telegram:
+        yield telegram

@@ -41,6 +41,8 @@ class TelegramServer:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     messages: dict[int, dict[str, Any]] = field(default_factory=dict)
     refusals: dict[str, deque[RefusalError]] = field(default_factory=dict)
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
+    """A method with one answers once it is open."""
     updates: list[dict[str, Any]] = field(default_factory=list)
     confirmed: int = 0
     _ids: Any = field(default_factory=lambda: itertools.count(100))
@@ -106,6 +108,7 @@ class TelegramServer:
             for key, value in form.items()
         }
         self.calls.append((method, data))
+        await self._wait_at_gate(method)
         try:
             if token != TOKEN:
                 raise RefusalError(401, "Unauthorized")
@@ -118,6 +121,10 @@ class TelegramServer:
                 body["parameters"] = refusal.parameters
             return JSONResponse(body, refusal.code)
         return JSONResponse({"ok": True, "result": result})
+
+    async def _wait_at_gate(self, method: str) -> None:
+        if gate := self.gates.get(method):
+            await gate.wait()
 
     async def getMe(self, data: dict[str, Any]) -> Any:
         return ME | {

@@ -65,6 +65,9 @@ async def test_messages_at_once_in_one_conversation_get_places_of_their_own(
     [
         (message(""), Phrase.empty.like("")),
         (message(" \n\0"), Phrase.empty.like("")),
+        (message("/start"), Phrase.welcome.like("")),
+        (message("/Start ref_42"), Phrase.welcome.like("")),
+        (message("/help me"), Phrase.help.like("")),
         (message("", attachment="photo"), Phrase.attachment.like("", attachment="photo")),
         (
             message("x" * 100_000),
@@ -85,6 +88,13 @@ async def test_what_no_model_can_answer_gets_a_polite_reply(
     assert len(turn.text) <= MAX_TEXT_CHARS
     reply = await only_reply(database)
     assert (reply.text, reply.status, reply.way) == (phrase, ReplyStatus.ready, Way.notice)
+
+
+@pytest.mark.parametrize("text", ["/reset my router", "/forget it", "/started", "start"])
+async def test_what_only_looks_like_a_command_is_a_question(database: Database, text: str) -> None:
+    turn = await Inbox(database).receive(message(text))
+    assert turn is not None
+    assert turn.state is TurnState.waiting
 
 
 async def test_a_picture_with_words_is_answered_by_its_words(database: Database) -> None:

@@ -2,89 +2,47 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import select
 
 from bot.channels.telegram import Telegram, TelegramTokenError, check_token, open_bot
+from bot.channels.telegram_delivery import TelegramChannel
 from bot.phrases import Phrase
 from bot.review import answer_as_person
 from store import (
     Mode,
     ReplyStatus,
-    Review,
     Role,
     Thumb,
-    User,
     UserRole,
-    Verdict,
     conversation_id,
 )
 from store.switches import read_switches
 from tests.bot.conftest import Teach
 from tests.bot.running_bot import Bot, eventually
-from tests.bot.telegram_server import TOKEN, TelegramServer, telegram_server
+from tests.bot.running_telegram import (
+    GROUP,
+    PRIVATE,
+    REVIEWER,
+    add_user,
+    make_telegram,
+    talking,
+    written,
+)
+from tests.bot.telegram_server import TOKEN, TelegramServer
 
 QUESTION = "How long does delivery of a mattress take?"
 ANSWER = "Delivery takes **five** working days."
-PRIVATE, GROUP, REVIEWER = 7, -70, 55
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[TelegramServer]:
-    async with telegram_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def telegram(bot: Bot, server: TelegramServer) -> AsyncIterator[Telegram]:
-    """Polls, answers and delivers."""
-    telegram = make_telegram(bot, server)
-    task = asyncio.create_task(telegram.run())
-    async with bot.at_work():
-        yield telegram
-    task.cancel()
-    await asyncio.wait([task])
-
-
-def make_telegram(bot: Bot, server: TelegramServer) -> Telegram:
-    telegram = Telegram(
-        bot.database,
-        bot.knowledge,
-        bot.inbox,
-        token=TOKEN,
-        base_url=server.url,
-        on_reply=bot.outbox.wake,
-    )
-    bot.outbox._channels[telegram.channel.name] = telegram.channel  # type: ignore[index]
-    bot.channel.name = "telegram"  # so that Bot.replies() looks there
-    return telegram
-
-
-async def written(server: TelegramServer, count: int, chat_id: int = PRIVATE) -> list[str]:
-    async def are_there() -> bool:
-        return len(server.texts_in(chat_id)) >= count
-
-    await eventually(are_there)
-    return server.texts_in(chat_id)
-
-
-async def add_user(bot: Bot, role: UserRole, telegram_id: int = REVIEWER) -> None:
-    async with bot.database.write() as session:
-        session.add(User(name="rita", password_hash="-", role=role, telegram_id=telegram_id))
 
 
 async def test_a_question_in_a_private_chat_is_answered_with_entities(
     bot: Bot, teach: Teach, server: TelegramServer
 ) -> None:
     await teach(QUESTION, ANSWER)
-    telegram = make_telegram(bot, server)
-    task = asyncio.create_task(telegram.run())
-    async with bot.at_work():
+    async with talking(bot, server):
         server.write(QUESTION)
         assert await written(server, 1) == ["Delivery takes five working days."]
-    task.cancel()
     (sent,) = server.called("sendMessage")
     assert [(each["type"], each["offset"], each["length"]) for each in sent["entities"]] == [
         ("bold", 15, 4)
@@ -128,6 +86,29 @@ async def test_in_a_group_the_preview_becomes_the_reply(
     (reply,) = await bot.replies(str(GROUP))
     assert server.texts_in(GROUP) == [reply.text]
     assert server.called("sendMessageDraft") == []
+
+
+async def test_in_a_group_a_reply_that_was_refused_once_still_replaces_its_preview(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await bot.switch("mode", "base")
+    server.refuse("editMessageText", 429, "Too Many Requests: retry after 1", retry_after=1)
+    server.write(f"/nothing@nod_test_bot {QUESTION}", chat_id=GROUP, sender=PRIVATE)
+
+    async def is_sent() -> bool:
+        replies = await bot.replies(str(GROUP))
+        return bool(replies) and replies[0].status is ReplyStatus.sent
+
+    await eventually(is_sent)
+    (reply,) = await bot.replies(str(GROUP))
+    assert reply.attempts == 2
+    assert server.texts_in(GROUP) == [reply.text]
+
+
+async def test_a_preview_is_shown_in_no_other_chat(server: TelegramServer) -> None:
+    channel = TelegramChannel(open_bot(TOKEN, server.url))
+    assert channel.preview("7", 1) is channel.preview("7", 1)
+    assert channel.preview("7", 1) is not channel.preview("8", 1)
 
 
 @pytest.mark.parametrize(
@@ -183,78 +164,6 @@ async def test_anybody_is_told_the_id_that_an_owner_links(
     assert f"is {REVIEWER}." in (await written(server, 1, GROUP))[0]
 
 
-async def test_a_command_is_not_sent_to_the_customer_as_an_edit(
-    bot: Bot, telegram: Telegram, server: TelegramServer
-) -> None:
-    await bot.switch("mode", "base")
-    await bot.switch("policy", "hold")
-    await add_user(bot, UserRole.operator)
-    server.write(QUESTION)
-    await written(server, 1, REVIEWER)
-    server.press("Edit", sender=REVIEWER)
-    await written(server, 2, REVIEWER)
-    server.write("/mode", chat_id=REVIEWER)
-    assert (await written(server, 3, REVIEWER))[2].startswith("The mode is base.")
-    server.write("Five days.", chat_id=REVIEWER)
-    assert await written(server, 1) == ["Five days."]
-
-
-@pytest.mark.parametrize(
-    ("button", "verdict", "status"),
-    [
-        ("Approve", Verdict.approved, ReplyStatus.sent),
-        ("Reject", Verdict.rejected, ReplyStatus.withdrawn),
-        ("Edit", Verdict.edited, ReplyStatus.sent),
-    ],
-)
-async def test_a_reviewer_decides_with_a_button(
-    button: str,
-    verdict: Verdict,
-    status: ReplyStatus,
-    bot: Bot,
-    telegram: Telegram,
-    server: TelegramServer,
-) -> None:
-    await bot.switch("mode", "base")
-    await bot.switch("policy", "hold")
-    await add_user(bot, UserRole.reviewer)
-    server.write(QUESTION)
-    assert QUESTION in (await written(server, 1, REVIEWER))[0]
-    assert server.texts_in(PRIVATE) == []
-    server.press(button, sender=REVIEWER)
-    if button == "Edit":
-        await written(server, 2, REVIEWER)
-        server.write("Five days.", chat_id=REVIEWER)
-
-    async def is_done() -> bool:
-        return (await bot.replies(str(PRIVATE)))[0].status is status
-
-    await eventually(is_done)
-    async with bot.database.read() as session:
-        review = await session.get_one(Review, 1)
-    assert (review.verdict, review.reviewer) == (verdict, "rita")
-    if button == "Edit":
-        assert server.texts_in(PRIVATE) == ["Five days."]
-
-
-async def test_a_second_verdict_is_told_who_was_faster(
-    bot: Bot, telegram: Telegram, server: TelegramServer
-) -> None:
-    await bot.switch("mode", "base")
-    await bot.switch("policy", "hold")
-    await add_user(bot, UserRole.reviewer)
-    server.write(QUESTION)
-    await written(server, 1, REVIEWER)
-    server.press("Reject", sender=REVIEWER)
-    server.press("Approve", sender=REVIEWER)
-
-    async def both_answered() -> bool:
-        return len(server.called("answerCallbackQuery")) == 2
-
-    await eventually(both_answered)
-    assert "rita has rejected this reply already" in server.called("answerCallbackQuery")[1]["text"]
-
-
 async def test_a_flood_limit_is_waited_for_and_the_reply_sent_once(
     bot: Bot, telegram: Telegram, server: TelegramServer
 ) -> None:
@@ -295,11 +204,9 @@ async def test_an_update_is_confirmed_only_once_it_is_stored(
         await asyncio.wait_for(reached.wait(), 20)
         task.cancel()
         await asyncio.wait([task])
-    again = make_telegram(bot, server)
-    task = asyncio.create_task(again.run())
-    async with bot.at_work():
+    await telegram.close()
+    async with talking(bot, server):
         await written(server, 1)
-    task.cancel()
     turns = await bot.turns(str(PRIVATE))
     assert turns[0].text == QUESTION
 
