@@ -8,6 +8,7 @@ switches are read anew at every tick, so that a new schedule holds at once every
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -24,7 +25,7 @@ from bot.claim import make_owner
 from finetune import second_look
 from finetune.forget import forget_by_age
 from finetune.run import RunActiveError, Trigger, is_due_by_count, is_quiet, request_run
-from store import Review, utc_now
+from store import Review, Run, utc_now
 from store.switches import read_switches
 
 STEP_EVERY_S = 2.0
@@ -57,6 +58,8 @@ class Scheduler:
         )
         self._cron = ""
         self._is_on_duty = False
+        self._missed_at: datetime | None = None
+        """When cron's time came while another had the duty, who may have been killed just then."""
         self._newest_review: object = None
         """Of those that were looked at: its id, which SQLite gives again, and its time."""
 
@@ -98,6 +101,9 @@ class Scheduler:
             log.info("scheduler_on_duty")
         self._is_on_duty = is_on_duty
         await self._follow_clock()
+        if is_on_duty and self._missed_at is not None:
+            await self._make_up_for_clock(self._missed_at)
+            self._missed_at = None
 
     async def _advance(self) -> None:
         while await self._nod.retrainer.step():
@@ -137,10 +143,12 @@ class Scheduler:
         if self._jobs.get_job(CLOCK) is not None:
             self._jobs.remove_job(CLOCK)
         if cron and (trigger := _trigger_of(cron)):
-            job = self._when_on_duty(self._start_by_clock)
-            self._jobs.add_job(job, trigger, id=CLOCK)
+            self._jobs.add_job(self._start_by_clock, trigger, id=CLOCK)
 
     async def _start_by_clock(self) -> None:
+        if not await self._duty.take():  # asked anew: after a sleep another may have it
+            self._missed_at = utc_now()
+            return
         async with self._nod.database.read() as session:
             is_quiet_now = await is_quiet(session)
         if is_quiet_now:
@@ -148,10 +156,22 @@ class Scheduler:
         else:
             await self._request("schedule")
 
+    async def _make_up_for_clock(self, missed_at: datetime) -> None:
+        """Begin what nobody began, because who was on duty is gone."""
+        recent = utc_now() - timedelta(seconds=2 * LEASE_S)
+        by_clock = select(Run.id).where(
+            Run.trigger == "schedule",
+            Run.created_at >= missed_at - timedelta(seconds=LEASE_S),  # by another's clock
+        )
+        async with self._nod.database.read() as session:
+            has_begun = await session.scalar(by_clock.limit(1)) is not None
+        if missed_at >= recent and not has_begun:
+            await self._start_by_clock()
+
     async def _start_by_count(self) -> None:
         async with self._nod.database.read() as session:
             is_due = await is_due_by_count(session)
-        if is_due:
+        if is_due and await self._duty.take():
             await self._request("count")
 
     async def _request(self, trigger: Trigger) -> None:
