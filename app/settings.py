@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     )
     history_tokens: int = Field(default=300, ge=0, description="Budget of the history.")
     approved_similarity: float = Field(
-        default=0.93, ge=0, le=1, description="From here a question is the approved one."
+        default=0.93, ge=0, le=1, description="From here a question is near the approved one."
     )
 
     gate_min_items: int = Field(default=8, ge=1, description="Fewer hold-out items: no promotion.")

@@ -32,6 +32,7 @@ from bot.draft import Draft
 from bot.fixed import fixed_draft, unknown_draft
 from bot.follow_up import is_follow_up
 from bot.inquiry import Inquiry
+from bot.near_match import find_difference
 from bot.prompt import DEFAULT_BUDGET, Budget, Chat, build_prompt
 from bot.sureness import judge_base, judge_tuned
 from knowledge import Knowledge
@@ -46,7 +47,7 @@ class AnswerOptions:
     """What the settings say about answers."""
 
     approved_similarity: float = 0.93
-    """From here on a question is taken for the approved one."""
+    """From here on a question is near the approved one; bot/near_match.py asks for more."""
     context_chunks: int = 3
     budget: Budget = DEFAULT_BUDGET
     timeout_s: float = 60.0
@@ -132,12 +133,23 @@ class Answerer:
         return await self._tuned(inquiry, only_sure=True) or await self._retrieval(inquiry)
 
     async def _approved(self, inquiry: Inquiry) -> Draft | None:
-        """An approved reply, word for word, where the question is (nearly) an approved one."""
+        """An approved reply, word for word, where the question is an approved one, or asks the
+        same in other words."""
         match = await self._knowledge.nearest_approved(
             inquiry.question, exclude_conversation=inquiry.exclude_conversation
         )
         least = self.options.approved_similarity
         if match is None or match.similarity < least:
+            return None
+        difference = await find_difference(
+            self._knowledge,
+            inquiry.question,
+            match,
+            exclude_conversation=inquiry.exclude_conversation,
+        )
+        if difference:
+            near = f"{match.similarity:.2f} like {match.question!r}"
+            inquiry.tried.append(f"approved: not taken, {near}, but {difference}")
             return None
         return Draft(
             text=match.answer,

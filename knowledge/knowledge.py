@@ -30,7 +30,7 @@ from knowledge.index import Index, OnProgress
 from knowledge.ingest import IngestReport, OnIngest, ingest, remove
 from knowledge.reading import MAX_BYTES
 from knowledge.relevance import is_relevant
-from knowledge.retrieve import find_approved, retrieve
+from knowledge.retrieve import find_approved, read_phrasings, retrieve
 from knowledge.retrieved import ApprovedMatch, Retrieved
 from store import Chunk, Database, Document, DocumentKind
 
@@ -113,6 +113,10 @@ class Knowledge:
     ) -> ApprovedMatch | None:
         """The pair whose question is nearest: the same words first, then by embedding."""
         return await find_approved(self._database, self._index, query, exclude=exclude_conversation)
+
+    async def phrasings(self, answer: str, *, exclude_conversation: str | None = None) -> list[str]:
+        """Every question that has this answer, among the pairs."""
+        return await read_phrasings(self._database, answer, exclude=exclude_conversation)
 
     async def similarities(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """How near the two texts of each pair are in meaning: cosine, -1 to 1.

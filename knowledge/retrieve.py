@@ -81,6 +81,12 @@ async def find_approved(
     return await _first_pair(database, similarity, exclude)
 
 
+async def read_phrasings(database: Database, answer: str, *, exclude: str | None) -> list[str]:
+    """The questions of all pairs with an answer: a reply may be approved more than once."""
+    rows = await database.fetch_all(_PHRASINGS, {"answer": answer})
+    return [row.question for row in rows if exclude is None or row.conversation_id != exclude]
+
+
 async def _search_dense(
     index: Index, query: str, kinds: Iterable[ChunkKind], limit: int
 ) -> tuple[Vectors | None, dict[int, float]]:
@@ -152,6 +158,15 @@ async def _read(database: Database, ids: Iterable[int], exclude: str | None) -> 
 
 # Statements of every message are made once: to make one costs more than to carry it out.
 _COUNT = select(func.count(Chunk.id)).where(Chunk.conversation_id == bindparam("id"))
+_PHRASINGS = (
+    select(Chunk.question, Chunk.conversation_id)
+    .where(
+        Chunk.kind == ChunkKind.pair,
+        Chunk.text == bindparam("answer"),
+        Chunk.question.is_not(None),
+    )
+    .order_by(Chunk.id)
+)
 _CHUNKS = (
     select(
         Chunk.id,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from openai import AsyncOpenAI
 
-from bot.answer import Answerer, NoAnswerYetError
+from bot.answer import Answerer, AnswerOptions, NoAnswerYetError
 from bot.phrases import Phrase
 from bot.sureness import judge_tuned
 from store import Mask, Mode, ModelVersion, Way
@@ -206,7 +206,6 @@ async def test_with_the_model_down_there_is_no_answer_yet_and_the_reasons_are_to
 async def test_a_server_that_never_answers_is_waited_for_so_long_and_then_left_alone(
     bot: Bot, mask: Mask, tmp_path: Path
 ) -> None:
-    from bot.answer import AnswerOptions
     from tests.modelserver_process import running_modelserver
 
     with running_modelserver(tmp_path, "--stub-delay-s", "5") as server:
@@ -245,3 +244,18 @@ async def test_no_text_of_a_customer_is_logged(
     with caplog.at_level(logging.INFO):
         await bot.answerer.answer("my secret question", mode=Mode.base, mask=mask)
     assert "secret question" not in caplog.text
+
+
+async def test_auto_tells_why_a_near_question_is_not_the_approved_one(
+    bot: Bot, teach: Teach, mask: Mask
+) -> None:
+    await teach(BED, "Bed 3 costs 103 euros.")
+    options = AnswerOptions(approved_similarity=0.5)
+    answerer = Answerer(bot.knowledge, bot.client, base_model=BASE_MODEL, options=options)
+    same = await answerer.answer("what does the bed number 3 cost", mode=Mode.auto, mask=mask)
+    assert same.way is Way.approved
+    other = await answerer.answer("What does bed number 4 cost?", mode=Mode.auto, mask=mask)
+    assert other.way is Way.retrieval
+    assert "not taken" in other.tried[0]
+    assert f"{BED!r}, but only the customer says '4'" in other.tried[0]
+    assert [chunk.text for chunk in other.retrieved] == ["Bed 3 costs 103 euros."]

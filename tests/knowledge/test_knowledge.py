@@ -117,6 +117,22 @@ async def test_the_excluded_conversation_is_left_out(
     assert match.answer == "Quite."
 
 
+async def test_the_phrasings_of_an_answer_are_those_of_all_its_pairs(
+    knowledge: Knowledge, approve: Approve, database: Database
+) -> None:
+    mine = await approve("Is it firm?", "Medium.", phrasings=("How firm is it?",), address="me")
+    for reply_id in (
+        mine,
+        await approve("Is it hard?", "Medium.", address="another"),
+        await approve("Is it soft?", "Quite."),
+    ):
+        await knowledge.learn(reply_id)
+    assert await knowledge.phrasings("Medium.") == ["Is it firm?", "How firm is it?", "Is it hard?"]
+    async with database.read() as session:
+        cid = await session.scalar(select(Chunk.conversation_id).where(Chunk.reply_id == mine))
+    assert await knowledge.phrasings("Medium.", exclude_conversation=cid) == ["Is it hard?"]
+
+
 async def test_retrieval_goes_on_by_words_when_embeddings_are_away(
     knowledge: Knowledge, approve: Approve, endpoint: EmbeddingEndpoint
 ) -> None:
