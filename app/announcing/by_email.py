@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
@@ -40,9 +42,7 @@ class EmailSender:
 
     def _send(self, message: EmailMessage) -> None:
         try:
-            with self._connect() as server:
-                if self._parts.username:
-                    server.login(unquote(self._parts.username), unquote(self._parts.password or ""))
+            with self.log_in() as server:
                 server.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
             code, why = next(iter(error.recipients.values()))
@@ -50,13 +50,26 @@ class EmailSender:
         except (smtplib.SMTPException, OSError) as error:  # time-outs and TLS too
             raise NotSentError(f"{type(error).__name__}: {error}") from error
 
-    def _connect(self) -> smtplib.SMTP:
+    @contextmanager
+    def log_in(self, timeout_s: float = TIMEOUT_S) -> Iterator[smtplib.SMTP]:
+        """The server, ready to take a message. Blocks.
+
+        Raises:
+            smtplib.SMTPException: it refuses something.
+            OSError: it does not answer, or not by TLS.
+        """
+        with self._connect(timeout_s) as server:
+            if self._parts.username:
+                server.login(unquote(self._parts.username), unquote(self._parts.password or ""))
+            yield server
+
+    def _connect(self, timeout_s: float) -> smtplib.SMTP:
         host = self._parts.hostname or "localhost"
         port = self._parts.port or PORTS[self._parts.scheme]
         context = ssl.create_default_context()
         if self._parts.scheme == "smtps":
-            return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
-        server = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
+            return smtplib.SMTP_SSL(host, port, timeout=timeout_s, context=context)
+        server = smtplib.SMTP(host, port, timeout=timeout_s)
         server.ehlo()
         if server.has_extn("starttls") and host not in LOOPBACK:
             server.starttls(context=context)

@@ -11,8 +11,9 @@ MARKS = {"well": "[green]well[/]", "ill": "[red]ill[/]", "odd": "[yellow]odd[/]"
 def doctor() -> None:
     """Check every setting and what it leads to; each finding says how to mend it.
 
-    Checks the data folder, disk, port, database, Chroma, model endpoint, embeddings, Telegram,
-    and what this machine needs to answer and to train. Exits with 1 when something is ill.
+    Checks the data folder, disk, port, database, Chroma, model endpoint, embeddings, trainer,
+    judge, Telegram, e-mail, webhook, and what this machine needs to answer and to train. Nothing
+    is sent to a person. Exits with 1 when something is ill.
 
     Examples:
 

@@ -6,6 +6,7 @@ Nothing that runs is disturbed: beside a running Nod, its own model server is as
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 
+from app.doctor.announcing import check_email, check_webhook
 from app.doctor.endpoints import check_telegram, examine_models
 from app.doctor.finding import Finding, State, ill
 from app.doctor.machine import check_disk, check_folder, check_local_packages, check_port
@@ -32,6 +33,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in examine_models(settings, holder):
         yield finding
     yield await _checked("Telegram", check_telegram(settings))
+    yield await _checked("e-mail", check_email(settings))
+    yield await _checked("webhook", check_webhook(settings))
 
 
 async def _checked(what: str, check: Awaitable[Finding]) -> Finding:

@@ -1,11 +1,11 @@
-"""What answers elsewhere, under the doctor's eyes: models, embeddings, Telegram."""
+"""What answers elsewhere, under the doctor's eyes: models, trainer, judge, Telegram."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import httpx2
-from openai import AsyncOpenAI, OpenAIError
+from openai import AsyncOpenAI, NotFoundError, OpenAIError
 
 from app.clients import Clients, open_clients
 from app.doctor.finding import Finding, ill, odd, well
@@ -14,6 +14,7 @@ from app.model_server import ModelServer, ModelServerError
 from app.settings import Settings
 
 ANSWER_TIMEOUT_S = 60.0
+TRAINER_TIMEOUT_S = 10.0
 TELEGRAM_TIMEOUT_S = 10.0
 
 
@@ -40,6 +41,10 @@ async def examine_models(settings: Settings, holder: Holder | None) -> AsyncIter
         yield await check_models(settings, clients.models)
         yield await check_completion(settings, clients.models)
         yield await check_embeddings(settings, clients)
+        if settings.trainer_base_url or settings.trainer_api_key:
+            yield await check_trainer(clients.trainer)
+        if settings.judge_model or settings.judge_base_url:
+            yield await check_judge(settings, clients.judge)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:
@@ -88,6 +93,38 @@ async def check_embeddings(settings: Settings, clients: Clients) -> Finding:
         return ill(what, _said(error), mend)
     size = len(response.data[0].embedding)
     return well(what, f"{settings.embedding_model} gives {size} dimensions")
+
+
+async def check_trainer(client: AsyncOpenAI) -> Finding:
+    """Whether the endpoint that trains knows fine-tuning jobs, and us."""
+    what = "trainer"
+    try:
+        await client.with_options(timeout=TRAINER_TIMEOUT_S, max_retries=1).fine_tuning.jobs.list(
+            limit=1
+        )
+    except NotFoundError:
+        mend = "set NOD_TRAINER_BASE_URL to one that has /fine_tuning/jobs"
+        return ill(what, f"{client.base_url} trains nothing", mend)
+    except OpenAIError as error:
+        mend = "correct NOD_TRAINER_BASE_URL and NOD_TRAINER_API_KEY, or start that endpoint"
+        return ill(what, f"{client.base_url}: {_said(error)}", mend)
+    return well(what, f"{client.base_url} takes jobs")
+
+
+async def check_judge(settings: Settings, client: AsyncOpenAI) -> Finding:
+    what = "judge"
+    if not settings.judge_model:
+        said = "NOD_JUDGE_BASE_URL is set, and no model: nobody judges"
+        return odd(what, said, "set NOD_JUDGE_MODEL, or unset NOD_JUDGE_BASE_URL")
+    try:
+        await _patient(client).chat.completions.create(
+            model=settings.judge_model,
+            messages=[{"role": "user", "content": "Say yes."}],  # as the judge is asked: no limit
+        )
+    except OpenAIError as error:
+        mend = "correct NOD_JUDGE_MODEL, NOD_JUDGE_BASE_URL and NOD_JUDGE_API_KEY"
+        return ill(what, f"{client.base_url}: {_said(error)}", mend)
+    return well(what, f"{settings.judge_model} answers at {client.base_url}")
 
 
 async def check_telegram(settings: Settings) -> Finding:

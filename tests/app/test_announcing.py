@@ -5,15 +5,11 @@ import io
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from email import message_from_bytes
-from email.message import Message
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import openai
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from PIL import Image
 from sqlalchemy import select, update
 
@@ -32,49 +28,17 @@ from store import (
     Via,
     utc_now,
 )
+from tests.app.mailbox import Mailbox, open_mailbox
 from tests.bot.telegram_server import TOKEN, TelegramServer, telegram_server
 from tests.loopback import Answering, serving
 
 SECRET = "whsec_c2VjcmV0LW9mLWEtd2ViaG9vaw=="
 
 
-@dataclass
-class Mailbox:
-    """An SMTP server that takes what it is given, or refuses the next letters."""
-
-    port: int = 0
-    letters: list[Message] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        if self.refusals:
-            return self.refusals.pop(0)
-        self.letters.append(message_from_bytes(envelope.content))
-        return "250 taken"
-
-    async def handle_RCPT(
-        self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
-    ) -> str:
-        if address.startswith("nobody"):
-            return "550 no such person"
-        envelope.rcpt_tos.append(address)
-        return "250 ok"
-
-
 @pytest.fixture
 async def mailbox() -> AsyncIterator[Mailbox]:
-    box = Mailbox()
-
-    def check(_server: Any, _session: Any, _envelope: Any, _how: str, data: Any) -> AuthResult:
-        return AuthResult(success=data == LoginPassword(b"nod", b"s3cret@"))
-
-    def serve() -> SMTP:
-        return SMTP(box, authenticator=check, auth_require_tls=False, auth_required=True)
-
-    server = await asyncio.get_running_loop().create_server(serve, "127.0.0.1", 0)
-    box.port = server.sockets[0].getsockname()[1]
-    yield box
-    server.close()
+    async with open_mailbox() as box:
+        yield box
 
 
 @dataclass
