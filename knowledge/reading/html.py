@@ -73,7 +73,7 @@ def _items(listed: Tag, depth: int) -> Iterator[str]:
         if isinstance(child, Tag) and child.name in _LISTS:
             yield from _items(child, depth + 1)
         elif isinstance(child, Tag) and child.name not in _UNSEEN:
-            inner = [tag for tag in child.find_all(_LISTS) if tag.find_parent(_LISTS) is listed]
+            inner = list(_lists_in(child))
             for tag in inner:
                 tag.extract()
             if text := _words(child):
@@ -82,6 +82,13 @@ def _items(listed: Tag, depth: int) -> Iterator[str]:
                 yield from _items(tag, depth + 1)
         elif isinstance(child, NavigableString) and _inline_text(child).strip():
             yield f"{'  ' * depth}- {_inline_text(child).strip()}"
+
+
+def _lists_in(tag: Tag) -> Iterator[Tag]:
+    """The outermost ones: to look through those inside them at each depth takes for ever."""
+    for child in tag.children:
+        if isinstance(child, Tag):
+            yield from [child] if child.name in _LISTS else _lists_in(child)
 
 
 def _prose(text: str, path: HeadingPath) -> Iterator[Block]:

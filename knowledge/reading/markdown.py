@@ -11,7 +11,7 @@ from markdown_it.token import Token
 from knowledge.block import Block, BlockKind, HeadingPath
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n(?:---|\.\.\.)\n", re.DOTALL)
-_TITLE = re.compile(r"^title:\s*[\"']?(.+?)[\"']?\s*$", re.MULTILINE)
+_TITLE = re.compile(r"^title:(.+)$", re.MULTILINE)
 _KINDS = {
     "bullet_list_open": BlockKind.lines,
     "ordered_list_open": BlockKind.lines,
@@ -27,7 +27,7 @@ def blocks_of_markdown(text: str) -> tuple[str | None, list[Block]]:
     title = None
     if front := _FRONT_MATTER.match(text):
         named = _TITLE.search(front[1])
-        title = named[1] if named else None
+        title = named[1].strip().strip("\"'") if named else None
         text = text[front.end() :]
     tokens = _parser.parse(text)
     return title or _first_heading(tokens), list(_blocks(tokens, text.split("\n")))

@@ -10,12 +10,19 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 
 from knowledge.block import Block, BlockKind, HeadingPath, table_block
+from knowledge.errors import UnreadableDocumentError
 
+MAX_COLUMNS = 1000
+"""Of a table. Word has 63 at most; a damaged width would be read cell by cell all the same."""
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 
 
 def blocks_of_word(path: Path) -> tuple[str | None, list[Block]]:
-    """The document's title, where it names one, and its blocks."""
+    """The document's title, where it names one, and its blocks.
+
+    Raises:
+        UnreadableDocumentError: a table is wider than any.
+    """
     document = docx.Document(str(path))
     title = (document.core_properties.title or "").strip()
     return title or None, list(_blocks(document))
@@ -62,5 +69,9 @@ def _is_listed(paragraph: Paragraph) -> bool:
 
 def _rows(table: Table) -> Iterator[list[str]]:
     for row in table.rows:
+        if sum(cell.grid_span for cell in row._tr.tc_lst) > MAX_COLUMNS:
+            raise UnreadableDocumentError(
+                f"a row of a table is wider than {MAX_COLUMNS:,} columns; mend the table in Word"
+            )
         cells = {id(cell._tc): cell.text for cell in row.cells}  # a merged cell comes several times
         yield list(cells.values())

@@ -166,6 +166,96 @@ def overwritten(data: bytes, hits: list[tuple[float, bytes]]) -> bytes:
     return bytes(changed)
 
 
+def sheet(rows: str, dimension: str = "A1:XFD1048576") -> bytes:
+    """A workbook of one sheet, given as XML, with what it says of its own size."""
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    xml = f"""<worksheet xmlns="{space}"><dimension ref="{dimension}"/>
+        <sheetData>{rows}</sheetData></worksheet>"""
+    return rezip(SOUND[".xlsx"], SHEET, lambda _: xml.encode())
+
+
+def row(number: int, **cells: str) -> str:
+    inside = "".join(
+        f'<c r="{column}{number}" t="inlineStr"><is><t>{text}</t></is></c>'
+        for column, text in cells.items()
+    )
+    return f'<row r="{number}">{inside}</row>'
+
+
+def test_a_cell_in_the_farthest_corner_of_a_sheet_is_read_soon(tmp_path: Path) -> None:
+    path = tmp_path / "far.xlsx"
+    path.write_bytes(sheet(row(1, A="size", B="price") + row(1_048_576, A="90", XFD="far")))
+    [piece] = read_file(path).pieces
+    assert piece.text == "size: 90\nfar"
+
+
+def test_a_sheet_that_calls_itself_smaller_than_it_is_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "lie.xlsx"
+    path.write_bytes(sheet(row(1, A="size", B="price") + row(2, A="90", B="300"), "A1"))
+    [piece] = read_file(path).pieces
+    assert piece.text == "size: 90\nprice: 300"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [row(99_999_999_999, A="far"), "".join(row(each, XFD="wide") for each in range(1, 2_000))],
+    ids=["far", "wide"],
+)
+def test_a_sheet_of_gaps_is_refused(
+    tmp_path: Path, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("knowledge.reading.table.MAX_CELLS", 1_000_000)
+    path = tmp_path / "gaps.xlsx"
+    path.write_bytes(sheet(rows))
+    with pytest.raises(UnreadableDocumentError, match=r"'Sheet' is mostly empty.*save .* as .csv"):
+        read_file(path)
+
+
+def test_a_table_that_grows_by_the_names_of_its_columns_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("knowledge.reading.table.MAX_LETTERS", 100_000)
+    path = tmp_path / "wordy.csv"
+    path.write_text(f"{'name ' * 200_000},price\n" + "90,300\n" * 1_000)
+    with pytest.raises(UnreadableDocumentError, match="more than 100,000 letters; split the table"):
+        read_file(path)
+
+
+def test_an_excel_file_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.xlsx"
+    path.write_bytes(rezip(SOUND[".xlsx"], SHEET, lambda _: b" " * 9_000_000))
+    with pytest.raises(UnreadableDocumentError, match=r"unpacks to 9,\d+,\d+ bytes"):
+        read_file(path, max_bytes=2_000_000)
+
+
+@pytest.mark.parametrize(("suffix", "part"), [(".xlsx", SHEET), (".docx", TEXT)])
+def test_an_archive_that_lies_about_its_size_is_refused(
+    tmp_path: Path, suffix: str, part: str
+) -> None:
+    size = 9_000_000
+    bomb = rezip(SOUND[suffix], part, lambda xml: xml.ljust(size))
+    path = tmp_path / f"lie{suffix}"
+    path.write_bytes(bomb.replace(size.to_bytes(4, "little"), (1000).to_bytes(4, "little")))
+    with pytest.raises(UnreadableDocumentError, match=f"no sound {suffix}"):
+        read_file(path, max_bytes=2_000_000)
+
+
+def test_a_word_table_wider_than_any_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wide.docx"
+    width = b'<w:tcPr><w:gridSpan w:val="100000000"/>'
+    path.write_bytes(rezip(SOUND[".docx"], TEXT, lambda xml: xml.replace(b"<w:tcPr>", width)))
+    with pytest.raises(UnreadableDocumentError, match="wider than 1,000 columns"):
+        read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("deep.html", "<ul><li>x" * 2_000), ("long.md", f"---\ntitle: a{' ' * 200_000}b\n---\nc")],
+)
+def test_what_took_for_ever_is_read_or_refused_soon(tmp_path: Path, name: str, text: str) -> None:
+    is_read_or_refused(tmp_path / name, text.encode())
+
+
 async def test_ingest_goes_on_after_a_damaged_file_and_names_it(
     knowledge: Knowledge, tmp_path: Path, database: Database
 ) -> None:
