@@ -32,7 +32,7 @@ from bot.draft import Draft
 from bot.fixed import fixed_draft, unknown_draft
 from bot.follow_up import is_follow_up
 from bot.inquiry import Inquiry
-from bot.near_match import find_difference
+from bot.near_match import find_difference, repeats
 from bot.prompt import DEFAULT_BUDGET, Budget, Chat, build_prompt
 from bot.sureness import judge_base, judge_tuned
 from knowledge import Knowledge
@@ -133,23 +133,15 @@ class Answerer:
         return await self._tuned(inquiry, only_sure=True) or await self._retrieval(inquiry)
 
     async def _approved(self, inquiry: Inquiry) -> Draft | None:
-        """An approved reply, word for word, where the question is an approved one, or asks the
-        same in other words."""
+        """An approved reply, word for word, where the question (nearly) is an approved one."""
         match = await self._knowledge.nearest_approved(
             inquiry.question, exclude_conversation=inquiry.exclude_conversation
         )
         least = self.options.approved_similarity
         if match is None or match.similarity < least:
             return None
-        difference = await find_difference(
-            self._knowledge,
-            inquiry.question,
-            match,
-            exclude_conversation=inquiry.exclude_conversation,
-        )
-        if difference:
-            near = f"{match.similarity:.2f} like {match.question!r}"
-            inquiry.tried.append(f"approved: not taken, {near}, but {difference}")
+        if difference := await find_difference(self._knowledge, inquiry, match):
+            inquiry.refuse(match, difference)
             return None
         return Draft(
             text=match.answer,
@@ -272,6 +264,8 @@ class Answerer:
         is_sure: bool,
         version: ModelVersion | None = None,
     ) -> Draft:
+        if inquiry.refused and repeats(completion.text, inquiry.refused):
+            is_sure, reason = False, f"{reason}, but it says again the approved reply not taken"
         first_token_at = completion.first_token_at or time.perf_counter()
         return Draft(
             text=completion.text,

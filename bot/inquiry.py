@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bot.completion import OnText
 from bot.prompt import Chat
-from knowledge.retrieved import Retrieved
+from knowledge.retrieved import ApprovedMatch, Retrieved
 from store import Mask, ModelVersion
 
 
@@ -24,6 +24,14 @@ class Inquiry:
     """By time.perf_counter."""
     context: Sequence[Retrieved] = ()
     tried: list[str] = field(default_factory=list)
+    refused: str | None = None
+    """The approved reply of a near match that was not taken."""
+
+    def refuse(self, match: ApprovedMatch, difference: str) -> None:
+        """Note that a near match is not taken, and why."""
+        near = f"{match.similarity:.2f} like {match.question!r}"
+        self.tried.append(f"approved: not taken, {near}, but {difference}")
+        self.refused = match.answer
 
     @property
     def ms(self) -> float:

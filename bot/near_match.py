@@ -2,12 +2,15 @@
 
 The cosine sees what questions are about, and hardly which word makes the difference: "Do you
 deliver on Sundays?" is nearer to a question about Saturdays than most of its paraphrases are. So a
-near match has to stand a second test, of words (docs/decisions/0028). What it refuses
-goes the other ways, where the approved pair is part of the context.
+near match has to stand a second test, of words (docs/decisions/0028). What it refuses goes the
+other ways, where the approved pair is part of the context.
 """
 
 from collections.abc import Iterable, Sequence
 
+from bot.agreement import measure_agreement
+from bot.inquiry import Inquiry
+from bot.sureness import BASE_SURE_AGREEMENT
 from bot.telling_words import Telling, TellingWord, read_telling, said_in
 from knowledge import Knowledge
 from knowledge.retrieved import ApprovedMatch
@@ -15,17 +18,24 @@ from knowledge.words import same_words_key
 
 
 async def find_difference(
-    knowledge: Knowledge,
-    asked: str,
-    match: ApprovedMatch,
-    *,
-    exclude_conversation: str | None = None,
+    knowledge: Knowledge, inquiry: Inquiry, match: ApprovedMatch
 ) -> str | None:
     """What makes a question another one than the approved question it is near; none if nothing."""
-    if _is_same(asked, match.question):
+    if _is_same(inquiry.question, match.question):
         return None
-    phrasings = await knowledge.phrasings(match.answer, exclude_conversation=exclude_conversation)
-    return compare(asked, match.question, phrasings)
+    phrasings = await knowledge.phrasings(
+        match.answer, exclude_conversation=inquiry.exclude_conversation
+    )
+    return compare(inquiry.question, match.question, phrasings)
+
+
+def repeats(answer: str, refused: str) -> bool:
+    """Whether an answer says mostly what the approved reply says that was not taken.
+
+    A model shown that reply may give it after all. It agrees with its context then, and is right or
+    wrong as the reply would have been: unsure, for a person to see.
+    """
+    return measure_agreement(answer, [refused]) >= BASE_SURE_AGREEMENT
 
 
 def compare(asked: str, approved: str, phrasings: Sequence[str]) -> str | None:

@@ -259,3 +259,19 @@ async def test_auto_tells_why_a_near_question_is_not_the_approved_one(
     assert "not taken" in other.tried[0]
     assert f"{BED!r}, but only the customer says '4'" in other.tried[0]
     assert [chunk.text for chunk in other.retrieved] == ["Bed 3 costs 103 euros."]
+
+
+async def test_a_model_that_repeats_the_approved_reply_not_taken_is_unsure(
+    bot: Bot, teach: Teach, mask: Mask
+) -> None:
+    await teach(BED, "Bed 3 costs 103 euros.")
+    options = AnswerOptions(approved_similarity=0.5)
+    answerer = Answerer(bot.knowledge, bot.client, base_model=BASE_MODEL, options=options)
+    draft = await answerer.answer("What does bed number 4 cost?", mode=Mode.auto, mask=mask)
+    assert (draft.text, draft.agreement) == ("Bed 3 costs 103 euros.", 1.0)
+    assert not draft.is_sure
+    assert draft.reason.endswith("says again the approved reply not taken")
+    options = AnswerOptions(approved_similarity=1.0)
+    answerer = Answerer(bot.knowledge, bot.client, base_model=BASE_MODEL, options=options)
+    draft = await answerer.answer("What does bed number 4 cost?", mode=Mode.auto, mask=mask)
+    assert draft.is_sure  # nothing near was refused

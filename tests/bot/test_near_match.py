@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.near_match import compare
+from bot.near_match import compare, repeats
 
 SATURDAY = ["Can you deliver on Saturday?", "Do you deliver at the weekend?"]
 
@@ -83,6 +83,12 @@ def test_a_day_has_to_be_in_the_nearest_phrasing() -> None:
 def test_a_long_message_is_quoted_in_part() -> None:
     why = differs("My aunt from Kiel bought her purple sofa in spring", SATURDAY[0])
     assert why == "only the customer says 'aunt', 'from', 'kiel', 'bought'"
+
+
+def test_an_answer_repeats_a_reply_where_most_of_it_is_in_the_reply() -> None:
+    reply = "Of course: we also deliver on Saturday mornings, for 25 dollars on top."
+    assert repeats("We deliver on Saturday mornings for 25 dollars.", reply)
+    assert not repeats("Sorry, on Sundays our drivers rest.", reply)
 
 
 @pytest.mark.parametrize("text", ["", "???", "不", "一", "十十", "or not", "3", "请问"])
