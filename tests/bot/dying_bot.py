@@ -1,7 +1,7 @@
 """Bots in processes of their own, each killing itself in a given step.
 
-Run as a program it takes a line of JSON for each, {"folder", "url", "step", "texts"}, forks, and
-answers with the child's exit status: imports take seconds, and are done once this way. The bot
+Run as a program it takes a line of JSON for each, {"folder", "url", "step", "texts"}, and forks:
+imports take seconds, and are done once this way. The bot
 hears the texts, each as a delivery of its own, answers and delivers; what the channel takes is a
 line in FOLDER/taken. With the step `never` it ends when nothing is left to do.
 """
@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,11 @@ async def count_open(bot: Bot) -> int:
         return (await session.scalar(turns) or 0) + (await session.scalar(replies) or 0)
 
 
-async def main(folder: Path, url: str, step: str, texts: list[str]) -> None:
-    channel = DyingChannel(folder / "taken", step)
-    database = Database(f"sqlite+aiosqlite:///{folder / 'nod.db'}")
-    bot = await assemble(database, folder / "chroma", url, channel=channel, owner="nod")
+async def main(folder: str, url: str, step: str, texts: list[str]) -> None:
+    home = Path(folder)
+    channel = DyingChannel(home / "taken", step)
+    database = Database(f"sqlite+aiosqlite:///{home / 'nod.db'}")
+    bot = await assemble(database, home / "chroma", url, channel=channel, owner="nod")
     make_deadly(bot, step)
     for number, text in enumerate(texts):
         await bot.hear(text, delivery_id=str(number))
@@ -96,16 +98,17 @@ async def main(folder: Path, url: str, step: str, texts: list[str]) -> None:
             await asyncio.sleep(0.02)
 
 
-def fork(order: dict[str, Any]) -> int:
-    """Run one bot; its exit status, negative for the signal that ended it."""
-    child = os.fork()
-    if child == 0:
-        asyncio.run(main(Path(order["folder"]), order["url"], order["step"], order["texts"]))
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def serve(main: Callable[..., Coroutine[Any, Any, None]]) -> None:
+    """Run a bot for each line of JSON; answer with its exit status, negative for its signal."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            asyncio.run(main(**json.loads(line)))
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.stdout.write(f"{status}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    for line in sys.stdin:
-        sys.stdout.write(f"{fork(json.loads(line))}\n")
-        sys.stdout.flush()
+    serve(main)

@@ -1,10 +1,7 @@
 """`kill -9` in each step between a message and its delivery: nothing lost, nothing twice."""
 
-import json
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,37 +11,21 @@ from bot.masks import edit_mask, ensure_default
 from store import Database, Reply, ReplyStatus, Turn
 from store.switches import set_switch
 from tests.bot.dying_bot import STEPS
+from tests.bot.running_program import Run, program
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["first question", "second question", "third question"]
 
 
-RunBot = Callable[[Path, str, str], int]
-
-
 @pytest.fixture(scope="module")
-def run_bot() -> Iterator[RunBot]:
+def run_bot() -> Iterator[Run]:
     """Runs a bot on a folder and a model server, until a step; its exit status."""
-    command = [sys.executable, "-m", "tests.bot.dying_bot"]
-    with subprocess.Popen(
-        command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        orders, ends = process.stdin, process.stdout
-
-        def run(folder: Path, url: str, step: str) -> int:
-            order = {"folder": str(folder), "url": url, "step": step, "texts": TEXTS}
-            orders.write(json.dumps(order) + "\n")
-            orders.flush()
-            return int(ends.readline())
-
+    with program("tests.bot.dying_bot") as run:
         yield run
 
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_killed_in_this_step_it_goes_on_and_repeats_nothing(
-    step: str, run_bot: RunBot, database: Database, tmp_path: Path, modelserver_url: str
+    step: str, run_bot: Run, database: Database, tmp_path: Path, modelserver_url: str
 ) -> None:
     await ensure_default(database)
     async with database.write() as session:
@@ -54,9 +35,10 @@ async def test_killed_in_this_step_it_goes_on_and_repeats_nothing(
             {"role": "assistant", "content": "It is the question\n---\nthat you asked"},
         ]
         await edit_mask(session, "default", who="olga", few_shot=few_shot)
-    assert run_bot(tmp_path, modelserver_url, step) == -signal.SIGKILL
+    order = {"folder": str(tmp_path), "url": modelserver_url, "texts": TEXTS}
+    assert run_bot(order | {"step": step}) == -signal.SIGKILL
     # The channel delivers again what it does not know to be received.
-    assert run_bot(tmp_path, modelserver_url, "never") == 0
+    assert run_bot(order | {"step": "never"}) == 0
     async with database.read() as session:
         turns = list(await session.scalars(select(Turn).where(Turn.delivery_id.is_not(None))))
         replies = list(await session.scalars(select(Reply).order_by(Reply.id)))
