@@ -7,6 +7,7 @@ not changed is skipped; of what has, the chunks that stayed the same keep their 
 import asyncio
 import hashlib
 import os
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ from knowledge.errors import UnreadableDocumentError
 from knowledge.index import Index
 from knowledge.reading import MAX_BYTES, READABLE, Content, read_file
 from store import Chunk, Database, Document, DocumentKind, utc_now
+from store.text import clean_text, is_clean
 
 log = structlog.get_logger()
 
@@ -48,7 +50,7 @@ class IngestReport:
     unchanged: list[Path] = field(default_factory=list)
     removed: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
-    """Why a file could not be read; what was known from it before is kept."""
+    """Why a file or folder could not be read; what was known from it before is kept."""
     ignored: list[Path] = field(default_factory=list)
     """Files in a folder of a kind that is not read."""
     chunks: int = 0
@@ -72,12 +74,13 @@ async def ingest(
     """Read files, and folders with all that is below them."""
     started, report = time.monotonic(), IngestReport()
     roots = [path.expanduser().resolve() for path in paths]
-    files = await asyncio.to_thread(_find_files, roots, report)
-    for done, (path, root) in enumerate(files.items(), start=1):
+    found = await asyncio.to_thread(_find_files, roots, report)
+    total = len(found.files)
+    for done, (path, root) in enumerate(found.files.items(), start=1):
         await _ingest_file(database, index, path, root, max_bytes, report)
         if on_progress:
-            on_progress(IngestProgress(step="reading", done=done, total=len(files), name=path.name))
-    await _remove_gone(database, index, roots, files, report)
+            on_progress(IngestProgress(step="reading", done=done, total=total, name=path.name))
+    await _remove_gone(database, index, found, report)
 
     def on_embedded(done: int, total: int) -> None:
         if on_progress:
@@ -88,24 +91,61 @@ async def ingest(
     return report
 
 
-def _find_files(roots: Sequence[Path], report: IngestReport) -> dict[Path, Path]:
-    """Each file to read, with the root that it was found below; hidden ones are left alone."""
-    files: dict[Path, Path] = {}
+@dataclass(kw_only=True)
+class _Found:
+    """What is below the paths that were given."""
+
+    files: dict[Path, Path] = field(default_factory=dict)
+    """Each file to read, with the root that it was found below."""
+    folders: list[Path] = field(default_factory=list)
+    """Those of the roots that are folders."""
+    unlisted: list[Path] = field(default_factory=list)
+    """Folders that could not be looked into: what is missing from them may well be there."""
+
+
+def _find_files(roots: Sequence[Path], report: IngestReport) -> _Found:
+    found = _Found()
     for root in roots:
-        if root.is_dir():
-            for folder, below, names in os.walk(root):
-                below[:] = sorted(name for name in below if not name.startswith("."))
-                for name in sorted(name for name in names if not name.startswith(".")):
-                    path = Path(folder, name)
-                    if path.suffix.lower() in READABLE:
-                        files.setdefault(path, root)
-                    else:
-                        report.ignored.append(path)
-        elif root.exists():
-            files.setdefault(root, root)
-        else:
+        try:
+            is_folder = stat.S_ISDIR(root.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
             report.failed[root] = "there is no such file or folder"
-    return files
+        except OSError as error:
+            report.failed[root] = f"cannot be opened: {error.strerror or error}"
+        else:
+            if is_folder:
+                found.folders.append(root)
+                _walk(root, found, report)
+            else:
+                _take(root, root, found, report)
+    return found
+
+
+def _walk(root: Path, found: _Found, report: IngestReport) -> None:
+    """Find what is below a folder; hidden files and folders are left alone."""
+
+    def on_error(error: OSError) -> None:
+        folder = Path(error.filename or root)
+        found.unlisted.append(folder)
+        report.failed[Path(clean_text(str(folder)))] = (
+            f"cannot be looked into: {error.strerror or error}; what is known from it is kept"
+        )
+
+    for folder, below, names in os.walk(root, onerror=on_error):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
+            path = Path(folder, name)
+            if path.suffix.lower() in READABLE:
+                _take(path, root, found, report)
+            else:
+                report.ignored.append(path)
+
+
+def _take(path: Path, root: Path, found: _Found, report: IngestReport) -> None:
+    if not is_clean(str(path)):  # the database would keep another name, which is no file's
+        report.failed[Path(clean_text(str(path)))] = "its name is not in UTF-8; rename it"
+    else:
+        found.files.setdefault(path, root)
 
 
 async def _ingest_file(
@@ -119,7 +159,7 @@ async def _ingest_file(
     async with database.read() as session:
         known = await session.scalar(select(Document).where(Document.source == str(path)))
     try:
-        sha256 = await asyncio.to_thread(_hash, path, max_bytes)
+        sha256, size_bytes = await asyncio.to_thread(_look_at, path, max_bytes)
         if known and known.sha256 == sha256 and known.error is None:
             report.unchanged.append(path)
             return
@@ -131,7 +171,7 @@ async def _ingest_file(
     async with database.write() as session:
         document = await _document_at(session, path, root)
         document.title, document.sha256, document.error = content.title, sha256, None
-        document.size_bytes, document.updated_at = path.stat().st_size, utc_now()
+        document.size_bytes, document.updated_at = size_bytes, utc_now()
         changed = await _replace_chunks(session, document.id, content)
     await index.remove(changed.removed)
     await index.add(changed.added)
@@ -139,13 +179,16 @@ async def _ingest_file(
     (report.changed if known else report.added).append(path)
 
 
-def _hash(path: Path, max_bytes: int) -> str:
-    """The SHA-256 of a file; none of an enormous one, which will be refused."""
+def _look_at(path: Path, max_bytes: int) -> tuple[str, int]:
+    """The SHA-256 of a file and its bytes; no sum of an enormous one, which will be refused."""
     try:
-        if path.stat().st_size > max_bytes:
-            return ""
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe waits until somebody writes
+            raise UnreadableDocumentError("is a pipe or a device; give a file")
+        if status.st_size > max_bytes:
+            return "", status.st_size
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest(), status.st_size
     except OSError as error:
         raise UnreadableDocumentError(f"cannot be opened: {error.strerror or error}") from error
 
@@ -205,24 +248,26 @@ def _chunk(document_id: int, seq: int, piece: Piece) -> Chunk:
 
 
 async def _remove_gone(
-    database: Database,
-    index: Index,
-    roots: Sequence[Path],
-    files: dict[Path, Path],
-    report: IngestReport,
+    database: Database, index: Index, found: _Found, report: IngestReport
 ) -> None:
     """Remove the documents below the given folders whose files are no longer there."""
-    folders = [root for root in roots if root.is_dir()]
-    if not folders:
+    if not found.folders:
         return
-    below = [Document.source.startswith(f"{folder}{os.sep}", autoescape=True) for folder in folders]
+    below = [
+        Document.source.startswith(f"{root}{os.sep}", autoescape=True) for root in found.folders
+    ]
     async with database.read() as session:
         known = await session.execute(
             select(Document.id, Document.source).where(
                 Document.kind == DocumentKind.file, or_(*below)
             )
         )
-        gone = {row.id: Path(row.source) for row in known if Path(row.source) not in files}
+        sources = {row.id: Path(row.source) for row in known}
+    gone = {
+        document_id: path
+        for document_id, path in sources.items()
+        if path not in found.files and not any(map(path.is_relative_to, found.unlisted))
+    }
     for document_id, path in gone.items():
         await remove(database, index, document_id)
         report.removed.append(path)

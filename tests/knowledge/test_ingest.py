@@ -1,12 +1,17 @@
 """After an ingest the store is what the files say, whatever it was before."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from knowledge import IngestProgress, Knowledge, NoSuchDocumentError
+from knowledge.reading import Content, read_file
 from store import Chunk, Database, Document
+from store.text import is_clean
 from tests.knowledge.conftest import Approve
 from tests.knowledge.embedding_endpoint import EmbeddingEndpoint
 
@@ -99,6 +104,87 @@ async def test_what_has_gone_is_removed_but_only_below_the_folder(
         for hit in await knowledge.retrieve("Norway delivery returns days")
         if hit.text in ("Something else.", "Medium firm.")
     ]
+
+
+async def test_nothing_is_removed_from_a_folder_that_cannot_be_looked_into(
+    knowledge: Knowledge, folder: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "deep" / "deeper").mkdir()
+    (folder / "deep" / "deeper" / "price.txt").write_text("Beds cost 300.")
+    (folder / "deep-not").mkdir()
+    (folder / "deep-not" / "gone.txt").write_text("Gone soon.")
+    await knowledge.ingest([folder])
+    (folder / "deep-not" / "gone.txt").unlink()
+    scandir = os.scandir
+
+    def fail(path: Path | str) -> Any:
+        if str(path) == str(folder / "deep"):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    report = await knowledge.ingest([folder])
+    assert [path.name for path in report.removed] == ["gone.txt"]
+    assert list(report.failed) == [folder / "deep"]
+    assert "Input/output error; what is known from it is kept" in report.failed[folder / "deep"]
+    assert {"Medium firm.", "Beds cost 300."} <= set(await texts(database))
+    monkeypatch.undo()
+    assert (await knowledge.ingest([folder])).failed == {}
+
+
+async def test_a_folder_that_cannot_be_reached_is_reported_and_keeps_what_is_known(
+    knowledge: Knowledge, folder: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await knowledge.ingest([folder])
+    look = Path.stat
+
+    def fail(path: Path, **how: Any) -> os.stat_result:
+        if path == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, **how)
+
+    monkeypatch.setattr(Path, "stat", fail)
+    report = await knowledge.ingest([folder, folder / "deep"])
+    assert report.failed == {folder: "cannot be opened: Permission denied"}
+    assert (len(report.unchanged), report.removed) == (1, [])
+    assert len(await texts(database)) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+async def test_a_pipe_is_refused_and_nobody_waits_for_its_end(
+    knowledge: Knowledge, folder: Path
+) -> None:
+    os.mkfifo(folder / "pipe.txt")
+    report = await knowledge.ingest([folder])
+    assert report.failed == {folder / "pipe.txt": "is a pipe or a device; give a file"}
+    assert len(report.added) == 2
+
+
+async def test_a_file_whose_name_no_database_keeps_is_reported(
+    knowledge: Knowledge, folder: Path, database: Database
+) -> None:
+    try:
+        (folder / os.fsdecode("价格.txt".encode("gb18030"))).write_text("Beds cost 300.")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    report = await knowledge.ingest([folder])
+    [(path, reason)] = report.failed.items()
+    assert (is_clean(str(path)), reason) == (True, "its name is not in UTF-8; rename it")
+    assert (len(report.added), report.removed) == (2, [])
+    assert len(await texts(database)) == 3
+
+
+async def test_a_file_that_goes_while_it_is_read_stops_nothing(
+    knowledge: Knowledge, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_remove(path: Path, *, max_bytes: int) -> Content:
+        content = read_file(path, max_bytes=max_bytes)
+        path.unlink()
+        return content
+
+    monkeypatch.setattr("knowledge.ingest.read_file", read_and_remove)
+    assert len((await knowledge.ingest([folder])).added) == 2
+    assert len((await knowledge.ingest([folder])).removed) == 2
 
 
 async def test_one_bad_file_is_recorded_and_the_rest_goes_on(
