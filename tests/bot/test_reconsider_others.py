@@ -6,8 +6,18 @@ from sqlalchemy import select
 from store import SecondLook, SecondLookState, Verdict
 from tests.bot.conftest import Teach
 from tests.bot.running_bot import Bot
-from tests.bot.test_reconsider import EDIT, change, deliver, judge, known, review_of, undo
-from tests.bot.test_review_unsent import ANSWER, QUESTION, put_ready
+from tests.bot.verdicts import (
+    ANSWER,
+    EDIT,
+    QUESTION,
+    change,
+    deliver,
+    judge,
+    known,
+    put_ready,
+    review_of,
+    undo,
+)
 
 
 @pytest.mark.parametrize("how", ["undone", "approved"])

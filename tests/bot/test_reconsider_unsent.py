@@ -7,18 +7,20 @@ from sqlalchemy import select, update
 from bot.review import answer_as_person
 from store import Conversation, ReplyStatus, Verdict
 from tests.bot.running_bot import Bot, eventually
-from tests.bot.test_reconsider import (
+from tests.bot.verdicts import (
+    ANSWER,
     EDIT,
+    QUESTION,
     change,
     changes,
     deliver,
     judge,
     known,
     put_held,
+    put_ready,
     reply_of,
     undo,
 )
-from tests.bot.test_review_unsent import ANSWER, QUESTION, put_ready
 
 
 async def test_an_approval_of_a_held_reply_that_is_not_sent_yet_is_held_again(

@@ -7,37 +7,9 @@ from sqlalchemy import update
 
 from bot import outbox as outbox_module
 from bot.channel import Outgoing, TransientDeliveryError
-from bot.review import decide
-from bot.turns import append_reply_turn, append_turn, lock_conversation
-from store import Database, Reply, ReplyStatus, Review, Role, Verdict, Way
+from store import Reply, ReplyStatus, Verdict
 from tests.bot.running_bot import Bot, eventually
-
-QUESTION, ANSWER = "How long does delivery take?", "Nine years."
-
-
-async def put_ready(database: Database, address: str = "ann", **values: object) -> int:
-    """A question, and its answer that is sent at once and queued for review; the reply's id."""
-    async with database.write() as session:
-        conversation = await session.run_sync(lock_conversation, "test", address)
-        turn = await session.run_sync(append_turn, conversation.id, Role.customer, QUESTION)
-        reply = Reply(
-            conversation_id=conversation.id,
-            turn_id=turn.id,
-            draft=ANSWER,
-            text=ANSWER,
-            status=ReplyStatus.ready,
-            needs_review=True,
-            way=Way.base,
-            **values,
-        )
-        session.add(reply)
-        await session.flush()
-        await session.run_sync(append_reply_turn, reply)
-        return reply.id
-
-
-async def judge(bot: Bot, reply_id: int, verdict: Verdict, text: str | None = None) -> Review:
-    return await decide(bot.database, bot.knowledge, reply_id, verdict, text=text, reviewer="rita")
+from tests.bot.verdicts import ANSWER, QUESTION, judge, put_ready
 
 
 async def status_of(bot: Bot, reply_id: int) -> ReplyStatus:

@@ -11,9 +11,7 @@ from store import Reply, ReplyStatus, Review, Role, Turn, UserRole, Verdict
 from tests.bot.running_bot import Bot, eventually
 from tests.bot.running_telegram import PRIVATE, REVIEWER, add_user, talking, written
 from tests.bot.telegram_server import TelegramServer
-from tests.bot.test_reconsider import judge, put_held, undo
-
-QUESTION = "How long does delivery of a mattress take?"
+from tests.bot.verdicts import QUESTION, judge, put_held, undo
 
 
 async def test_a_command_is_not_sent_to_the_customer_as_an_edit(

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 from store import Database, Dataset, Document, Example, Reply, Review, Split, Turn, Verdict
 from store.base import Base
 from store.migrate import MIGRATIONS, _sync_url, migrate
-from tests.bot.test_reconsider import put_held
+from tests.bot.verdicts import put_held
 
 
 async def put_row(database: Database, kind: type[Base], name: str) -> int:
