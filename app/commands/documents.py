@@ -74,6 +74,8 @@ async def _ingest(settings: Settings, paths: list[Path]) -> None:
                 bar.update(task, description=text, completed=progress.done, total=progress.total)
 
             report = await nod.knowledge.ingest(paths, show)
+            # An ingest that was killed may have left embeddings of what has gone.
+            report.waiting = await nod.knowledge.sync()
     _tell(report)
     if report.failed:
         raise typer.Exit(FAILED)
