@@ -6,10 +6,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
 
 from finetune.prepare.complaints import Complaints
 from finetune.prepare.errors import UnreadableFileError
@@ -20,7 +18,6 @@ MAX_UNPACKED = 2 << 30
 MAX_RATIO = 150
 """A sheet is XML, which packs to a fifteenth or a fortieth. More than this is a bomb."""
 _SMALL = 32 << 20  # here no ratio does harm
-_DAMAGED = (InvalidFileException, BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError)
 
 
 def sheets_of(path: Path) -> list[str]:
@@ -33,7 +30,7 @@ def sheets_of(path: Path) -> list[str]:
     try:
         with _opened(path) as book:
             return [sheet.title for sheet in book.worksheets]
-    except _DAMAGED as error:
+    except Exception as error:  # openpyxl meets damage in more ways than it names
         raise _unsound(error) from error
 
 
@@ -72,7 +69,7 @@ def read_excel(path: Path, complaints: Complaints, *, sheet: str) -> Iterator[Ro
             yield from named(padded, header, path.name, complaints, "row")
     except UnreadableFileError:
         raise
-    except _DAMAGED as error:
+    except Exception as error:  # as above
         raise _unsound(error) from error
 
 
@@ -85,7 +82,7 @@ def check_unpacked(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-    except (BadZipFile, OSError) as error:
+    except Exception as error:  # as above
         raise _unsound(error) from error
     ratio = unpacked / max(1, path.stat().st_size)
     if unpacked > MAX_UNPACKED or (unpacked > _SMALL and ratio > MAX_RATIO):

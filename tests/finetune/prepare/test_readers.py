@@ -255,6 +255,21 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     assert "unpacks to" in said
 
 
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/workbook.xml", "xl/styles.xml"])
+def test_a_workbook_with_a_part_cut_off_is_refused_and_the_others_are_read(
+    tmp_path: Path, part: str
+) -> None:
+    sound = _book(tmp_path / "a.xlsx", one=[("prompt", "completion"), ("a", "b")])
+    damaged = tmp_path / "damaged.xlsx"
+    with zipfile.ZipFile(sound) as old, zipfile.ZipFile(damaged, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, data[: len(data) // 2] if name == part else data)
+    found, said = read(damaged, sound)
+    assert ("a", "b") in found
+    assert "damaged.xlsx: this is no sound .xlsx" in said
+
+
 def test_markdown_becomes_sections_under_title_and_headings(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     (folder / "deep").mkdir(parents=True)
