@@ -2,6 +2,9 @@
 
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Literal
 
 import openai
@@ -17,6 +20,7 @@ CLOSED = (
 DARK = "The provider trains this base model no more, or not yet: set NOD_BASE_MODEL to another."
 _TRANSIENT = (408, 409, 425, 429)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
+_LONGEST_ASKED_S = 3600.0
 _OUT_OF_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "daily_rate_limit_exceeded")
 _DARK_WORDS = ("deprecated", "shut down", "not available for fine-tuning", "cannot be fine-tuned")
 
@@ -32,6 +36,8 @@ class Failure:
     is_transient: bool
     is_away: bool = False
     """A model does not answer (yet): one that loads is waited for longer."""
+    is_unanswered: bool = False
+    """The provider did not answer, or not now: what it has begun goes on meanwhile."""
     refusal: Refusal | None = None
     retry_after_s: float | None = None
     """What the provider asked for."""
@@ -42,7 +48,11 @@ def judge(error: Exception) -> Failure:
     if isinstance(error, ModelVersionAwayError | NoAnswerYetError):
         return Failure(reason=str(error), is_transient=True, is_away=True)
     if not isinstance(error, openai.APIStatusError):
-        return Failure(reason=f"{type(error).__name__}: {error}", is_transient=True)
+        return Failure(
+            reason=f"{type(error).__name__}: {error}",
+            is_transient=True,
+            is_unanswered=isinstance(error, openai.APIConnectionError),
+        )
     message = error.message.lower()
     reason = f"the provider says {error.status_code}: {error.message}"
     if error.status_code == 403 or "fine-tuning is no longer available" in message:
@@ -56,9 +66,11 @@ def judge(error: Exception) -> Failure:
         )
     if error.code == "model_not_found" or any(word in message for word in _DARK_WORDS):
         return Failure(reason=f"{reason}. {DARK} The dataset is kept.", is_transient=False)
+    may_pass = error.status_code in _TRANSIENT or error.status_code >= 500
     return Failure(
         reason=reason,
-        is_transient=error.status_code in _TRANSIENT or error.status_code >= 500,
+        is_transient=may_pass,
+        is_unanswered=may_pass,
         retry_after_s=_retry_after(error),
     )
 
@@ -72,8 +84,17 @@ def wait_s(attempt: int, retry_after_s: float | None = None) -> float:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds or a date (RFC 9110, 10.2.3), within an hour."""
+    said = error.response.headers.get("retry-after", "")
     try:
-        asked = float(error.response.headers.get("retry-after", ""))
+        asked = float(said)
     except ValueError:
-        return None
-    return min(max(asked, 0.0), 3600.0)
+        asked = _seconds_until(said)
+    return min(max(asked, 0.0), _LONGEST_ASKED_S) if isfinite(asked) else None
+
+
+def _seconds_until(date: str) -> float:
+    try:
+        return (parsedate_to_datetime(date).astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    except ValueError:
+        return float("nan")

@@ -18,6 +18,8 @@ from store import Dataset, Method, Run, RunEvent, Split
 
 UPLOAD_TIMEOUT_S = 600.0
 PAGE = 100
+ENDED = ("succeeded", "failed", "cancelled")
+"""Statuses of a job that has come to its end."""
 AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
 
 
@@ -75,7 +77,7 @@ class Provider:
         """Ask for the end of a job that has not ended; one that is gone has."""
         with suppress(NotFoundError):
             job = await self.retrieve_job(job_id)
-            if job.status not in ("succeeded", "failed", "cancelled"):
+            if job.status not in ENDED:
                 await self._client.fine_tuning.jobs.cancel(job_id)
 
     async def find_files(self, run: Run) -> list[str]:

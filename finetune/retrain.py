@@ -58,6 +58,9 @@ class RetrainOptions:
     """Failed tries of one step before the run fails; about three minutes."""
     max_away_attempts: int = 20
     """The same where a model does not answer (yet): about a quarter of an hour to load."""
+    max_unseen_attempts: int = 1440
+    """The same where a job is under way and the provider does not answer: about a day. The job goes
+    on without us, and whoever gives it up has paid for nothing."""
 
 
 class Retrainer:
@@ -181,7 +184,7 @@ class Retrainer:
         log.warning(
             "step_failed", run=run.id, state=run.state, attempts=attempts, why=failure.reason
         )
-        most = self._options.max_away_attempts if failure.is_away else self._options.max_attempts
+        most = self._most_attempts(run, failure)
         if not failure.is_transient:
             await self._end(run, RunState.failed, failure.reason, failure)
         elif attempts >= most:
@@ -190,6 +193,11 @@ class Retrainer:
         else:
             seconds = wait_s(attempts, failure.retry_after_s)
             await self._progress.wait(run, seconds, attempts=attempts, error=failure.reason)
+
+    def _most_attempts(self, run: Run, failure: Failure) -> int:
+        if run.state is RunState.training and run.job_id is not None and failure.is_unanswered:
+            return self._options.max_unseen_attempts
+        return self._options.max_away_attempts if failure.is_away else self._options.max_attempts
 
     async def _end(
         self, run: Run, state: RunState, reason: str, failure: Failure | None = None

@@ -3,16 +3,24 @@
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
+from openai import APIError
 from openai.types.fine_tuning import FineTuningJob
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.budget import Limits, cost_of, estimate_cost, refuse_over_limits
+from finetune.failure import judge
 from finetune.files import write_file
 from finetune.progress import Progress
 from finetune.promote import add_candidate
-from finetune.provider import Provider, file_name
+from finetune.provider import ENDED, Provider, file_name
 from store import Database, Dataset, Run, RunEvent, RunState, Split, utc_now
+
+log = structlog.get_logger(__name__)
+
+EVENT_ATTEMPTS = 4
+"""So often the last events of a job are asked for."""
 
 
 class Training:
@@ -80,10 +88,21 @@ class Training:
                 select(RunEvent.provider_id).where(RunEvent.run_id == run.id)
             )
             known = {row for row in rows if row is not None}
-        events = await self._provider.new_events(run, known)
+        events = await self._hear(run, job, known)
         async with self._database.write() as session:
             session.add_all(events)
             await self._take(session, run, job)
+
+    async def _hear(self, run: Run, job: FineTuningJob, known: set[str]) -> list[RunEvent]:
+        """What the job tells on its way: good to know, and no reason to give it up."""
+        try:
+            return await self._provider.new_events(run, known)
+        except APIError as error:
+            has_ended = job.status in ENDED
+            if has_ended and judge(error).is_transient and run.attempts < EVENT_ATTEMPTS:
+                raise  # the last ones come now or never
+            log.debug("no_events", run=run.id, why=type(error).__name__)
+            return []
 
     async def _take(self, session: AsyncSession, run: Run, job: FineTuningJob) -> None:
         """What the job's status means for the run."""

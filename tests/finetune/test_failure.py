@@ -1,3 +1,6 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import httpx2
 import openai
 import pytest
@@ -48,6 +51,19 @@ def test_the_wait_that_the_provider_asks_for_is_kept_within_an_hour() -> None:
     assert asked_for("-1") == 0
     assert asked_for("999999") == 3600
     assert asked_for("soon") is None
+    assert asked_for("nan") is None
+
+
+def test_a_wait_until_a_date_is_kept_too() -> None:
+    def asked_for(at: datetime) -> float | None:
+        date = format_datetime(at, usegmt=True)
+        return judge(refusal(openai.RateLimitError, 429, **{"retry-after": date})).retry_after_s
+
+    in_half_a_minute = asked_for(datetime.now(UTC) + timedelta(seconds=30))
+    assert in_half_a_minute is not None
+    assert 25 < in_half_a_minute <= 30
+    assert asked_for(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert asked_for(datetime.now(UTC) + timedelta(days=1)) == 3600
 
 
 def test_waits_grow_and_are_bounded_and_never_the_same() -> None:

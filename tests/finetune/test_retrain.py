@@ -331,6 +331,29 @@ class TestWhenTheProviderFails:
         assert run.state is RunState.failed
         assert "given up after 3 tries while training" in (run.error or "")
 
+    async def test_a_job_that_is_paid_for_outlasts_a_provider_that_is_long_away(
+        self, database: Database, tmp_path: Path, modelserver_url: str
+    ) -> None:
+        def lose_sight_of_it(method: str, path: str, before: int) -> Spoiled | None:
+            is_look = method == "GET" and path.startswith("/fine_tuning/jobs/ftjob-")
+            return Spoiled(503, headers={"retry-after": "0"}) if is_look and before < 20 else None
+
+        run = await self.run_behind(
+            lose_sight_of_it, database, tmp_path, modelserver_url, max_attempts=2
+        )
+        assert run.state is RunState.promoted, run.error
+
+    @pytest.mark.parametrize("status", [404, 500])
+    async def test_a_provider_without_events_keeps_nobody_from_the_model(
+        self, database: Database, tmp_path: Path, modelserver_url: str, status: int
+    ) -> None:
+        def know_no_events(method: str, path: str, before: int) -> Spoiled | None:
+            no_events = Spoiled(status, headers={"retry-after": "0"})
+            return no_events if path.endswith("/events") else None
+
+        run = await self.run_behind(know_no_events, database, tmp_path, modelserver_url)
+        assert run.state is RunState.promoted, run.error
+
     @pytest.mark.parametrize(
         "loading",
         [
