@@ -135,6 +135,21 @@ class Settings(BaseSettings):
             raise ValueError("give sqlite+aiosqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
         return url
 
+    @field_validator(
+        "public_url",
+        "chroma_url",
+        "model_base_url",
+        "trainer_base_url",
+        "embedding_base_url",
+        "judge_base_url",
+        "telegram_base_url",
+    )
+    @classmethod
+    def _known_address(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/\s]", url):
+            raise ValueError("give an address that begins with http:// or https://")
+        return url
+
     @field_validator("smtp_url")
     @classmethod
     def _known_smtp(cls, url: SecretStr | None) -> SecretStr | None:
@@ -206,8 +221,10 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         lines = [_describe(problem) for problem in error.errors()]
         raise SettingsError("Some settings are wrong:\n" + "\n".join(lines)) from None
-    except SettingsSourceError as error:
-        raise SettingsError(f"The settings cannot be read: {error}") from None
+    except SettingsSourceError:  # its message names neither the variable nor the way out
+        raise SettingsError(
+            'NOD_REDACT_WORDS is no list in the form of JSON: ["Ada", "Project Fern"]'
+        ) from None
 
 
 _SECRET = re.compile("key|token|password|secret|smtp_url", re.IGNORECASE)
@@ -216,8 +233,13 @@ _URL_PASSWORD = re.compile(r"(://[^/@\s:]*):\S*@")
 
 def _describe(problem: ErrorDetails) -> str:
     """One line on one wrong setting, with its value where that is no secret."""
-    name = "NOD_" + "_".join(map(str, problem["loc"])).upper()
     why = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # of several together, which its words name; the input is all there are
+        return f"  {why}"
+    if problem["type"] == "string_pattern_mismatch":
+        choices = problem["ctx"]["pattern"].strip("^$()").split("|")
+        why = f"give one of {', '.join(choices)}"
+    name = f"NOD_{problem['loc'][0]}".upper()
     return f"  {name}={_shown(name, problem['input'])}: {why}"
 
 

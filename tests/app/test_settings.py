@@ -72,6 +72,40 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> 
     assert "s3cret" not in str(caught.value)
 
 
+def test_two_settings_that_do_not_go_together_are_named_and_no_other_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NOD_TELEGRAM_TOKEN", "s3cret-value")
+    monkeypatch.setenv("NOD_ANNOUNCE_EMAILS", "ada@example.com")
+    with pytest.raises(SettingsError, match="NOD_ANNOUNCE_EMAILS needs NOD_SMTP_URL") as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_setting_with_few_values_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOD_MODEL_ENGINE", "lama")
+    with pytest.raises(SettingsError, match="NOD_MODEL_ENGINE='lama': give one of llama, stub"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["MODEL_BASE_URL", "CHROMA_URL", "PUBLIC_URL"])
+def test_an_address_without_its_scheme_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"NOD_{name}", "localhost:8000")
+    with pytest.raises(SettingsError, match=f"NOD_{name}='localhost:8000': .* http://"):
+        load_settings()
+
+
+@pytest.mark.parametrize("value", ["Ada, Fern", "[1]"])
+def test_words_that_are_no_list_are_refused_by_the_settings_name(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("NOD_REDACT_WORDS", value)
+    with pytest.raises(SettingsError, match=r"NOD_REDACT_WORDS(=| is)"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [("0.0.0.0", "http://127.0.0.1:8080"), ("::1", "http://[::1]:8080")],
