@@ -18,6 +18,8 @@ MAX_UNPACKED = 2 << 30
 MAX_RATIO = 150
 """A sheet is XML, which packs to a fifteenth or a fortieth. More than this is a bomb."""
 _SMALL = 32 << 20  # here no ratio does harm
+MAX_ROWS = 1_048_576
+"""Excel's own limit. A row that is numbered beyond it has all the empty ones before it read."""
 
 
 def sheets_of(path: Path) -> list[str]:
@@ -107,6 +109,11 @@ def _rows(path: Path, sheet: Any, complaints: Complaints) -> Iterator[Row]:
     formulas = _Formulas(path, sheet.title)
     try:
         for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+            if number > MAX_ROWS:
+                raise UnreadableFileError(
+                    f"the sheet {sheet.title!r} has a row beyond {MAX_ROWS:,}, Excel's last one; "
+                    f"open it and save it again as .xlsx"
+                )
             cells = [_shown(value) for value in row]
             if "" in cells and formulas.has_unknown(number, cells):
                 reason = "has a formula without a value; open the file in Excel and save it again"

@@ -255,6 +255,18 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     assert "unpacks to" in said
 
 
+def test_a_row_numbered_beyond_all_sheets_is_refused_soon(tmp_path: Path) -> None:
+    sound = _book(tmp_path / "a.xlsx", one=[("prompt", "completion"), ("a", "b")])
+    far = tmp_path / "far.xlsx"
+    with zipfile.ZipFile(sound) as old, zipfile.ZipFile(far, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, data.replace(b'<row r="2"', b'<row r="99999999999"'))
+    found, said = read(far, sound)
+    assert found == [("a", "b")]
+    assert "far.xlsx: the sheet 'one' has a row beyond 1,048,576" in said
+
+
 @pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/workbook.xml", "xl/styles.xml"])
 def test_a_workbook_with_a_part_cut_off_is_refused_and_the_others_are_read(
     tmp_path: Path, part: str
