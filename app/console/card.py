@@ -32,6 +32,8 @@ class Card:
         """
         self.visit, self.item = visit, item
         self._give, self._done, self._refresh = give, done, refresh
+        self.is_changing = False
+        """Something may be written in it that is not saved."""
         self.frame = box("card reply", "article", aria_label=item.question[:80] or None)
         self.approve = self._deciding(Verdict.approved)
 
@@ -63,7 +65,7 @@ class Card:
         say, reply, review = self.visit.say, self.item.reply, self.item.review
         written = (review and review.text) or self.item.said
         phrasings = (review and review.phrasings) or reply.phrasings
-        with self._anew():
+        with self._anew(is_changing=True):
             text = field(say("Reply"), ui.textarea(value=written).props("autogrow autofocus"))
             also = field(
                 say("Also asked as"),
@@ -90,7 +92,7 @@ class Card:
     def ask_reason(self) -> None:
         """The card with the question why not."""
         say = self.visit.say
-        with self._anew():
+        with self._anew(is_changing=True):
             tag("p", self.item.said, "said gone")
             reason = field(
                 say("Why not?"),
@@ -113,7 +115,8 @@ class Card:
         reason.on("keydown.esc", self.view, [])
         self.bring_into_view()
 
-    def _anew(self) -> TextElement:
+    def _anew(self, *, is_changing: bool = False) -> TextElement:
+        self.is_changing = is_changing
         self.frame.clear()
         with self.frame:
             self.show_question()

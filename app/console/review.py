@@ -94,9 +94,10 @@ class _Page:
 
     async def press(self, event: events.KeyEventArguments) -> None:
         held = event.modifiers
-        if not event.action.keydown or held.ctrl or held.meta or held.alt:
-            return
+        if not event.action.keydown or held.ctrl or held.meta or held.alt or self.keys.value:
+            return  # behind the dialog nobody sees what a key would decide
         card = self.cards.get(self.chosen or 0)
+        is_read = card is not None and not card.is_changing  # or what was written there were lost
         match event.key.name:
             case "j" | "ArrowDown":
                 self._step(1)
@@ -106,11 +107,13 @@ class _Page:
                 await self.undo.undo()
             case "?":
                 self._show_keys()
-            case "a" if card:
+            case "Escape" if card and not is_read:
+                card.view()
+            case "a" if card and is_read:
                 await card.approve()
-            case "e" if card:
+            case "e" if card and is_read:
                 card.edit()
-            case "r" if card:
+            case "r" if card and is_read:
                 card.ask_reason()
 
     def _step(self, by: int) -> None:

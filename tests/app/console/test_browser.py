@@ -107,6 +107,44 @@ async def test_j_and_k_move_the_choice(open_page: OpenPage, shop: Database) -> N
     await expect(page.get_by_role("dialog")).to_contain_text("Approve")
 
 
+async def test_a_key_that_misses_the_field_decides_nothing_and_keeps_what_is_written(
+    open_page: OpenPage, shop: Database
+) -> None:
+    question = "Is the cover of the Atlas removable?"
+    reply_id = await ask(shop, next(names), question, "No.")
+    page = await open_page("/console/", as_="rita")
+    await choose(page, question)
+    await page.keyboard.press("e")
+    text = page.locator("article", has_text=question).get_by_label("Reply", exact=True)
+    await text.fill("Yes, by its zip.")
+    await page.get_by_role("heading", level=1).click()
+    for key in "are":
+        await page.keyboard.press(key)
+        await page.wait_for_timeout(300)
+        await expect(text).to_have_value("Yes, by its zip.")
+    assert await review_of(shop, reply_id) is None
+    await page.keyboard.press("Escape")
+    await expect(text).to_have_count(0)
+    await page.keyboard.press("a")
+    assert (await until_reviewed(shop, reply_id)).verdict is Verdict.approved
+
+
+async def test_no_key_decides_behind_the_list_of_keys(open_page: OpenPage, shop: Database) -> None:
+    question = "Can I see the Atlas in your shop?"
+    reply_id = await ask(shop, next(names), question, "Yes.")
+    page = await open_page("/console/", as_="rita")
+    await choose(page, question)
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("a")
+    await page.wait_for_timeout(500)
+    assert await review_of(shop, reply_id) is None
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await page.keyboard.press("a")
+    assert (await until_reviewed(shop, reply_id)).verdict is Verdict.approved
+
+
 async def test_a_reply_is_edited_in_place_with_other_phrasings(
     open_page: OpenPage, shop: Database
 ) -> None:
