@@ -20,13 +20,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.announce import Recipients, announce
 from finetune.interval import Interval, unpaired_interval
 from finetune.progress import revise_end
-from finetune.promote import canary_version, end_canary, live_version, promote
+from finetune.promote import canary_version, end_canary, promote
 from store import (
     Database,
     ModelVersion,
@@ -178,10 +178,7 @@ class Canary:
 
 async def read_standing(session: AsyncSession, version: ModelVersion) -> Standing:
     """Both groups since the canary began, or since the live model last changed."""
-    live = await live_version(session)
-    since = version.canary_from or utc_now()
-    if live is not None and live.promoted_at is not None:
-        since = max(since, live.promoted_at)
+    since = await _since(session, version.canary_from or utc_now())
     rows = await session.execute(
         select(
             Reply.conversation_id,
@@ -207,6 +204,15 @@ async def read_standing(session: AsyncSession, version: ModelVersion) -> Standin
     for conversation_id, offered_id, *judged in rows:
         (ours if offered_id == version.id else theirs).append((conversation_id, *judged))
     return Standing(canary=_as_group(ours, version.id), live=_as_group(theirs, version.id))
+
+
+async def _since(session: AsyncSession, began_at: datetime) -> datetime:
+    """A roll back changes what is live too, and leaves the older `promoted_at` as it was."""
+    changed = select(func.max(ModelVersion.promoted_at), func.max(ModelVersion.retired_at)).where(
+        ModelVersion.promoted_at.is_not(None)  # others were never live
+    )
+    times = (await session.execute(changed)).one()
+    return max(began_at, *(at for at in times if at is not None))
 
 
 def _as_group(rows: Iterable[tuple[Any, ...]], version_id: int) -> Group:

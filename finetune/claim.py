@@ -12,10 +12,14 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import Database, Run, utc_now
+
+log = structlog.get_logger(__name__)
 
 
 class ClaimLostError(RuntimeError):
@@ -81,9 +85,12 @@ class Claim:
     async def _renew(self, run_id: int) -> None:
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
-            async with self._database.write() as session:
-                await session.execute(
-                    update(Run)
-                    .where(Run.id == run_id, Run.claimed_by == self._holder)
-                    .values(claimed_until=utc_now() + self._lease)
-                )
+            try:
+                async with self._database.write() as session:
+                    await session.execute(
+                        update(Run)
+                        .where(Run.id == run_id, Run.claimed_by == self._holder)
+                        .values(claimed_until=utc_now() + self._lease)
+                    )
+            except (OSError, SQLAlchemyError) as error:  # there are two more times before it lapses
+                log.warning("claim_not_renewed", run=run_id, error=type(error).__name__)

@@ -9,7 +9,14 @@ from sqlalchemy import select
 
 from finetune.announce import Recipients
 from finetune.canary import Canary, CanaryOptions, read_standing
-from finetune.promote import PromoteError, canary_version, live_version, promote, start_canary
+from finetune.promote import (
+    PromoteError,
+    canary_version,
+    live_version,
+    promote,
+    roll_back,
+    start_canary,
+)
 from store import (
     Announcement,
     AuditEntry,
@@ -201,6 +208,27 @@ async def test_what_was_said_before_the_canary_began_does_not_count(
         for reply in await session.scalars(select(Reply)):
             reply.created_at = utc_now() - timedelta(hours=1)
     assert not await canary.step()
+
+
+@pytest.mark.parametrize("has_one_before", [True, False])
+async def test_a_live_model_that_was_rolled_back_is_not_what_a_canary_is_compared_with(
+    database: Database, canary: Canary, has_one_before: bool
+) -> None:
+    async with database.write() as session:
+        if has_one_before:
+            session.add(ModelVersion(id=3, model="ft:bad", base_model="m"))
+            await session.flush()
+            await promote(session, 3, "ada")
+    await judge(database, 3 if has_one_before else LIVE, BAD)
+    await judge(database, CANDIDATE, [Verdict.edited] * 12)
+    async with database.write() as session:
+        await roll_back(session, "ada")
+    assert not await canary.step(), "it is only better than what is gone"
+    assert (await stages(database))[CANDIDATE] is Stage.canary
+    await judge(database, LIVE if has_one_before else None, GOOD, who="since")
+    await judge(database, CANDIDATE, BAD, who="since")
+    assert await canary.step()
+    assert (await stages(database))[CANDIDATE] is Stage.retired
 
 
 async def test_without_a_share_a_canary_waits_and_after_a_month_it_ends_undecided(

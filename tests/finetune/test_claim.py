@@ -1,0 +1,48 @@
+"""A claim on the active run is kept for as long as its holder works."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from finetune.claim import Claim
+from store import Database
+from tests.finetune.test_retrain import request
+
+LEASE_S = 0.6
+
+
+async def test_a_database_that_fails_for_a_moment_costs_nobody_the_claim(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await request(database)
+    ours, other = Claim(database, "ours", LEASE_S), Claim(database, "other", LEASE_S)
+    run = await ours.take()
+    assert run is not None
+    async with ours.keep(run):
+        monkeypatch.setattr(ours, "_database", SimpleNamespace(write=fail_first(database)))
+        for _ in range(8):
+            await asyncio.sleep(LEASE_S / 4)
+            assert await other.take() is None
+    async with database.write() as session:
+        await ours.settle(session, run)
+    assert await other.take() is not None
+
+
+def fail_first(database: Database) -> object:
+    write, failed = database.write, False
+
+    @asynccontextmanager
+    async def fragile() -> AsyncIterator[AsyncSession]:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise OperationalError("UPDATE run", {}, Exception("database is locked"))
+        async with write() as session:
+            yield session
+
+    return fragile
