@@ -211,8 +211,8 @@ async def _since(session: AsyncSession, began_at: datetime) -> datetime:
     changed = select(func.max(ModelVersion.promoted_at), func.max(ModelVersion.retired_at)).where(
         ModelVersion.promoted_at.is_not(None)  # others were never live
     )
-    times = (await session.execute(changed)).one()
-    return max(began_at, *(at for at in times if at is not None))
+    promoted_at, retired_at = (await session.execute(changed)).one()
+    return max(began_at, promoted_at or began_at, retired_at or began_at)
 
 
 def _as_group(rows: Iterable[tuple[Any, ...]], version_id: int) -> Group:

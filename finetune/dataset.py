@@ -23,7 +23,19 @@ from finetune.redact import Redactor, find_public
 from finetune.second_look import Embed, look_twice
 from finetune.split import split
 from knowledge.retrieved import Retrieved
-from store import Chunk, ChunkKind, Database, Dataset, Example, Mask, Method, Review, Split
+from store import (
+    Chunk,
+    ChunkKind,
+    Conversation,
+    Database,
+    Dataset,
+    Example,
+    Mask,
+    Method,
+    Reply,
+    Review,
+    Split,
+)
 
 MIN_EXAMPLES = 10
 """OpenAI's limit for a training file, and modelserver's."""
@@ -146,7 +158,18 @@ async def freeze(session: AsyncSession, lines: Lines, recipe: Recipe) -> Dataset
 
 
 async def _refuse_forgotten(session: AsyncSession, lines: Lines) -> None:
-    """Between the reading and the freezing somebody may be forgotten, or a reply rejected."""
+    """Between the reading and the freezing somebody may be forgotten, or a reply rejected.
+
+    Whoever is to be forgotten from now on is when these lines are there, and loses them too.
+    """
+    await session.execute(
+        select(Conversation.id)
+        .join(Reply, Reply.conversation_id == Conversation.id)
+        .join(Review, Review.reply_id == Reply.id)
+        .where(Review.verdict.in_(TEACHING))
+        .order_by(Conversation.id)
+        .with_for_update(read=True, key_share=True, of=Conversation)
+    )
     wanted = {
         reply_id
         for side in Split

@@ -114,11 +114,12 @@ async def _strike_lines(
     by_dataset = Counter(line.dataset_id for line in lines)
     trained = {line.dataset_id for line in lines if line.split is Split.train}
     now = utc_now()
+    for part in _parts([line.id for line in lines]):
+        await session.execute(delete(Example).where(Example.id.in_(part)))
+    # After the lines: who keeps an answer holds its line until the answer is there to be found.
     for line in lines:
         if line.split is Split.holdout:
             await _delete_answers(session, line)
-    for part in _parts([line.id for line in lines]):
-        await session.execute(delete(Example).where(Example.id.in_(part)))
     for dataset_id, count in by_dataset.items():
         await session.execute(
             update(Dataset)

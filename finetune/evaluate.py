@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.answer import Answerer
 from bot.draft import Draft
@@ -111,10 +112,15 @@ class Evaluator:
     async def _keep(self, item: EvaluationItem) -> None:
         try:
             async with self._database.write() as session:
-                if await is_still_asked(session, item):
-                    session.add(item)
+                await keep_answer(session, item)
         except IntegrityError:
             pass  # another process, whose claim we took over, had answered it
+
+
+async def keep_answer(session: AsyncSession, item: EvaluationItem) -> None:
+    """Unless what it answers was forgotten meanwhile."""
+    if await is_still_asked(session, item):
+        session.add(item)
 
 
 def _refuse_substitute(draft: Draft, version: ModelVersion, mode: Mode) -> None:

@@ -114,13 +114,17 @@ async def read_questions(session: AsyncSession, dataset_id: int, at_most: int) -
 
 
 async def is_still_asked(session: AsyncSession, item: EvaluationItem) -> bool:
-    """Whether what was asked has not been forgotten while it was answered."""
+    """Whether what was asked has not been forgotten while it was answered.
+
+    If not, it is not before the end of this transaction: then the answer goes with it.
+    """
     if item.arm in (OFF_TOPIC, LIVE_OFF_TOPIC):
         return True
     line = (
         select(Example.id)
         .join(Run, Run.dataset_id == Example.dataset_id)
         .where(Run.id == item.run_id, Example.split == Split.holdout, Example.seq == item.item)
+        .with_for_update(read=True, key_share=True, of=Example)
     )
     return await session.scalar(line) is not None
 

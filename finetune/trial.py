@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune import verdict
 from finetune.contest import Contest
-from finetune.evaluate import Evaluator
+from finetune.evaluate import Evaluator, keep_answer
 from finetune.failure import judge as classify
 from finetune.failure import wait_s
 from finetune.gate import Decision, GateOptions, decide
@@ -151,7 +151,7 @@ class Trial:
         )
         try:
             async with self._database.write() as session:
-                session.add(row)
+                await keep_answer(session, row)
         except IntegrityError:
             pass  # another process, whose claim we took over, had heard it
 
