@@ -19,6 +19,9 @@ from store import utc_now
 
 LOCK = "nod.lock"
 NOTE = "running.json"
+OURS = {"nod.db", LOCK, NOTE, "chroma", "models", "datasets", "uploads", "modelserver.log"}
+LAID_THERE = {"prices.toml", "documents", "lost+found"}
+"""What may lie there before the first start."""
 
 
 class HomeError(RuntimeError):
@@ -53,7 +56,9 @@ def prepare_home(home: Path) -> bool:
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        is_new = not any(home.iterdir())
+        names = {path.name for path in home.iterdir()}
+        if not names and home.stat().st_mode & 0o077:
+            home.chmod(0o700)  # made by hand, and as open as those are
     except OSError as error:
         raise HomeError(
             f"the data folder {home} cannot be made or read ({error.strerror}); "
@@ -64,7 +69,25 @@ def prepare_home(home: Path) -> bool:
             f"the data folder {home} cannot be written by this user; "
             f"set NOD_HOME to another one, or mend its rights"
         )
-    return is_new
+    return not names
+
+
+def refuse_stranger(home: Path) -> None:
+    """Keep out of a folder that another program, or a person, works in.
+
+    Raises:
+        HomeError: it holds something, and nothing of Nod's.
+    """
+    names = {path.name for path in home.iterdir()} if home.is_dir() else set()
+    seen = {
+        name for name in names if not name.startswith(".")
+    }  # a home's hidden files tell nothing
+    strangers = seen - LAID_THERE
+    if strangers and not names & OURS:
+        raise HomeError(
+            f"the data folder {home} is not Nod's: it holds {min(strangers)} and no database; "
+            f"set NOD_HOME to an empty folder, or to one that Nod has made"
+        )
 
 
 @contextmanager
@@ -75,10 +98,12 @@ def hold_home(
 
     Raises:
         HomeBusyError: another process does already.
+        HomeError: the folder is not Nod's.
     """
     if not settings.is_for_one_process:
         yield
         return
+    refuse_stranger(settings.home)
     lock = FileLock(settings.home / LOCK)
     try:
         lock.acquire(timeout=1)  # a look at who holds it takes it for a moment

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.home import hold_home, prepare_home
+from app.home import hold_home, prepare_home, refuse_stranger
 from app.model_server import ModelServer
 from app.settings import Settings
 from store import Database
@@ -76,9 +76,11 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
 
     Raises:
         HomeError: the data folder cannot be used.
-        DatabaseTooNewError: a newer version of Nod has written the database.
+        DatabaseError: a newer version has written the database, or it is none.
     """
     prepare_home(settings.home)
+    if settings.database_url is None:
+        refuse_stranger(settings.home)
     await migrate(settings.store_url)
     database = Database(settings.store_url)
     try:

@@ -1,7 +1,9 @@
 """What the commands share: the screen, the settings, and errors of one clear line."""
 
 import asyncio
+import errno
 import getpass
+import os
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -14,11 +16,25 @@ from app.logs import set_up_logs
 from app.settings import Settings, SettingsError, load_settings
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+MEND = {
+    errno.ENOENT: "look whether the folder is there and rightly spelt",
+    errno.ENOTDIR: "a file stands where a folder should; give another path",
+    errno.EISDIR: "it is a folder; give a file",
+    errno.EACCES: "give a path that this user may write",
+    errno.EPERM: "give a path that this user may write",
+    errno.EROFS: "nothing can be written there; give a path on another disk",
+    errno.ENOSPC: "make room, or give a path on another disk",
+}
+"""The way out of what the operating system says of a path."""
 
 # What goes into a pipe or a file is not cut to a screen's width.
 screen = Console(width=None if sys.stdout.isatty() else 200, emoji=False)
 errors = Console(stderr=True, emoji=False)
 """No emoji: the name `ft:base:fire:1` is to be shown as it is."""
+
+
+NARROW = 72
+"""Columns of a terminal below which tables save space."""
 
 
 class Flags:
@@ -71,6 +87,9 @@ def describe(error: Exception) -> str:
     said = str(error).strip() or "no details"
     if own:
         return said
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        mend = MEND.get(error.errno or 0, "nod --debug shows where")
+        return f"{os.fsdecode(error.filename)}: {error.strerror}; {mend}"
     first = said.splitlines()[0]
     return f"{type(error).__name__}: {first} (nod --debug shows where)"
 
@@ -84,8 +103,9 @@ def whoami() -> str:
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """A table in the one style that all commands have."""
+    """A table in the one style that all commands have; in a narrow terminal it stands closer."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    made.padding = (0, 1, 0, 0) if screen.width < NARROW else (0, 1)
     for column in columns:
         is_number = column.endswith("#")
         made.add_column(

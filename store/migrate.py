@@ -1,8 +1,10 @@
 """Brings a database to the form that this version of Nod works with."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
+import sqlalchemy.exc
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -12,8 +14,21 @@ from sqlalchemy import URL, create_engine, make_url
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class DatabaseTooNewError(RuntimeError):
+class DatabaseError(RuntimeError):
+    """The database cannot be used.
+
+    DatabaseError
+    ├── DatabaseTooNewError    a newer version of Nod has written it
+    └── NoDatabaseError        the file is not a database, or damaged
+    """
+
+
+class DatabaseTooNewError(DatabaseError):
     """A newer version of Nod has written this database."""
+
+
+class NoDatabaseError(DatabaseError):
+    """The file is not a database of SQLite, or it is damaged."""
 
 
 async def migrate(url: str) -> None:
@@ -21,6 +36,7 @@ async def migrate(url: str) -> None:
 
     Raises:
         DatabaseTooNewError: the database knows a migration that this program does not.
+        NoDatabaseError: the file is not a database.
     """
     await asyncio.to_thread(migrate_now, url)
 
@@ -54,6 +70,13 @@ def _refuse_newer(url: URL, script: ScriptDirectory) -> None:
     try:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
+    except sqlalchemy.exc.DatabaseError as error:
+        if not isinstance(error.orig, sqlite3.DatabaseError) or not _is_broken(error.orig):
+            raise
+        raise NoDatabaseError(
+            f"{url.database} cannot be read as a database of SQLite ({error.orig}); restore the "
+            f"backup, or set NOD_HOME to another folder"
+        ) from None
     finally:
         engine.dispose()
     known = {revision.revision for revision in script.walk_revisions()}
@@ -64,3 +87,8 @@ def _refuse_newer(url: URL, script: ScriptDirectory) -> None:
             f"know: it was written by a newer one. Start that version, or restore the backup that "
             f"was made before it ran."
         )
+
+
+def _is_broken(error: sqlite3.DatabaseError) -> bool:
+    """The file is at fault, not a lock or the disk."""
+    return error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)

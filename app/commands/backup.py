@@ -38,8 +38,12 @@ async def _backup(settings: Settings, path: Path) -> None:
         raise CommandError(f"there is no database in {settings.home} yet")
     if path.exists():
         raise CommandError(f"{path} exists already; give another name")
+    if not path.parent.is_dir():
+        raise CommandError(f"the folder {path.parent} is not there; make it, or give another path")
     unfinished = path.with_name(f".{path.name}.part")
+    unfinished.unlink(missing_ok=True)
     try:
+        unfinished.touch(mode=0o600)  # customers' words are in it, from the first byte on
         with (
             tempfile.TemporaryDirectory(dir=settings.home) as folder,
             tarfile.open(unfinished, "w:gz") as archive,
@@ -52,11 +56,12 @@ async def _backup(settings: Settings, path: Path) -> None:
                     name = f"{MODELS}/{MODEL_ROWS}"
                     _add_database(archive, models / MODEL_ROWS, name, Path(folder))
                 archive.add(models, MODELS, filter=_leave_out)
-        unfinished.chmod(0o600)  # customers' words are in it
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    screen.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False)
+    size_mb = path.stat().st_size / 1e6
+    shown = f"{size_mb:.1f} MB" if size_mb >= 1 else f"{size_mb * 1e3:.0f} kB"
+    screen.print(f"{path}: {shown}", highlight=False)
 
 
 def _add_database(archive: tarfile.TarFile, source: Path, name: str, folder: Path) -> None:

@@ -3,14 +3,20 @@
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.settings import Settings
 from app.terminal import CommandError, run, screen, table, when, whoami
 from store import Run, RunEvent
+
+WIDE = 1000
+"""Columns; more than any table takes."""
 
 runs = typer.Typer(help="What was trained, and what came of it.")
 
@@ -109,17 +115,35 @@ def _draw_loss(metrics: list[dict[str, Any]]) -> None:
     plotext.title("training loss by step")
     plotext.plotsize(min(screen.width, 80), 14)
     plotext.theme("clear")
-    screen.print(plotext.build(), highlight=False, markup=False)
+    # As text of our own: colours go where no terminal is, or none are wanted.
+    screen.print(Text.from_ansi(str(plotext.build())))
 
 
-def show_scoreboard(board: dict[str, Any]) -> Table:
-    """A row a mode; the measures, the time and the tokens."""
+def show_scoreboard(board: dict[str, Any]) -> RenderableType:
+    """A row a mode; the measures, the time and the tokens. Where they do not fit side by side, time
+    and tokens follow."""
     every = {key: None for scores in board.values() for key, value in scores.items()}
     keys = [key for key in every if key != "ways"]
-    shown = table("", *(f"{key}#" for key in keys), title="Scores by mode")
+    whole = _scores(board, keys, "Scores by mode")
+    unbounded = screen.options.update(width=WIDE)
+    if Measurement.get(screen, unbounded, whole).maximum <= screen.width:
+        return whole
+    costs = [key for key in keys if key.endswith(("_ms", "_tokens"))]
+    measures = [key for key in keys if key not in costs]
+    return Group(_scores(board, measures, "Scores by mode", ".2f"), _scores(board, costs, "Costs"))
+
+
+def _scores(board: dict[str, Any], keys: list[str], title: str, form: str = ".4g") -> Table:
+    shown = table("", *(f"{key}#" for key in keys), title=title)
     for name, scores in board.items():
         values = [scores.get(key) for key in keys]
-        shown.add_row(name, *("-" if value is None else f"{value:.4g}" for value in values))
+        shown.add_row(
+            name,
+            *(
+                "-" if value is None else f"{value:{form if isinstance(value, float) else ''}}"
+                for value in values
+            ),
+        )
     return shown
 
 

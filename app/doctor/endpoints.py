@@ -9,7 +9,7 @@ from openai import AsyncOpenAI, NotFoundError, OpenAIError
 
 from app.clients import Clients, open_clients
 from app.doctor.finding import Finding, ill, odd, well
-from app.home import Holder, prepare_home
+from app.home import Holder, HomeError, prepare_home, refuse_stranger
 from app.model_server import ModelServer, ModelServerError
 from app.settings import Settings
 
@@ -26,7 +26,12 @@ async def examine_models(settings: Settings, holder: Holder | None) -> AsyncIter
                 settings = settings.model_copy(update={"model_base_url": holder.model_base_url})
                 server = None
             else:
-                prepare_home(settings.home)
+                try:
+                    prepare_home(settings.home)
+                    refuse_stranger(settings.home)
+                except HomeError:
+                    yield ill("model endpoint", "not looked at", "mend the data folder first")
+                    return
                 server = ModelServer(settings)
                 task = asyncio.create_task(server.run())
                 stack.push_async_callback(_cancel, task)

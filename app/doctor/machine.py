@@ -6,7 +6,7 @@ import shutil
 import socket
 
 from app.doctor.finding import Finding, ill, odd, well
-from app.home import Holder
+from app.home import Holder, HomeError, refuse_stranger
 from app.settings import LOCAL_BASE_MODEL, Settings
 
 ENOUGH_GB, LITTLE_GB = 5.0, 1.0
@@ -21,6 +21,10 @@ def check_folder(settings: Settings) -> Finding:
         return ill(
             "data folder", f"{home} is not ours to write", "set NOD_HOME, or mend its rights"
         )
+    try:
+        refuse_stranger(home)
+    except HomeError as error:
+        return ill("data folder", str(error).split("; ")[0], "set NOD_HOME to a folder of its own")
     mode = home.stat().st_mode & 0o777
     if mode & 0o077:
         return odd(

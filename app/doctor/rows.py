@@ -27,7 +27,10 @@ async def check_database(settings: Settings) -> Finding:
         return ill(what, str(error), "start the newer version, or restore a backup")
     except (SQLAlchemyError, OSError) as error:
         said = str(getattr(error, "orig", error)).splitlines()[0]
-        return ill(what, f"{shown}: {said}", "start the database, or correct NOD_DATABASE_URL")
+        mend = "start the database, or correct NOD_DATABASE_URL"
+        if settings.database_url is None:
+            mend = "restore the backup, or set NOD_HOME to another folder"
+        return ill(what, f"{shown}: {said}", mend)
     finally:
         await database.close()
     return well(what, shown)

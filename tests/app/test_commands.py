@@ -188,6 +188,41 @@ def test_a_backup_holds_the_database_as_it_is_and_overwrites_nothing(
     assert "exists already" in nod("backup", str(path)).output
 
 
+@pytest.mark.parametrize("command", [("backup",), ("dataset", "export", "1", "--to")])
+def test_a_place_that_cannot_be_written_is_named_with_the_way_out(
+    home: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    nod("mode")
+    with closing(sqlite3.connect(home / "nod.db")) as connection, connection:
+        connection.execute(
+            "insert into dataset"
+            " (version, sha256, recipe, train_count, holdout_count, report, created_at)"
+            " values (1, 'x', '{}', 0, 0, '{}', '2026-01-01')"
+        )
+    (tmp_path / "file").touch()
+    result = nod(*command, str(tmp_path / "file" / "out"))
+    assert result.exit_code == 1
+    assert f"{tmp_path}/file" in result.output
+    assert "give another path" in result.output
+    assert "Error" not in result.output
+
+
+def test_a_backup_is_its_owners_alone_from_the_first_byte_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nod("mode")
+    seen: list[int] = []
+    add = tarfile.TarFile.add
+
+    def look(self: tarfile.TarFile, *arguments: object, **more: object) -> None:
+        seen.append((tmp_path / ".out.tar.gz.part").stat().st_mode & 0o777)
+        add(self, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tarfile.TarFile, "add", look)
+    assert nod("backup", str(tmp_path / "out.tar.gz")).exit_code == 0
+    assert set(seen) == {0o600}
+
+
 def test_a_backup_holds_what_the_model_server_has_just_written(home: Path, tmp_path: Path) -> None:
     nod("policy", "hold")
     (home / "models" / "bases").mkdir(parents=True)

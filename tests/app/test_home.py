@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from app.home import HomeBusyError, HomeError, hold_home, prepare_home, read_holder
+from app.home import (
+    HomeBusyError,
+    HomeError,
+    hold_home,
+    prepare_home,
+    read_holder,
+    refuse_stranger,
+)
 from app.listen import PortError, listen
 from app.settings import Settings
 
@@ -31,6 +38,28 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "nod").touch()
     with pytest.raises(HomeError, match=r"nod cannot be made .* NOD_HOME"):
         prepare_home(tmp_path / "nod")
+
+
+def test_an_empty_folder_made_by_hand_is_closed_to_others(tmp_path: Path) -> None:
+    (tmp_path / "nod").mkdir(mode=0o755)
+    assert prepare_home(tmp_path / "nod")
+    assert (tmp_path / "nod").stat().st_mode & 0o777 == 0o700
+
+
+def test_another_programs_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.odt").touch()
+    with (
+        pytest.raises(HomeError, match=r"holds thesis.odt .* NOD_HOME to an empty folder"),
+        hold_home(_settings(tmp_path), "up"),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.odt"]
+
+
+@pytest.mark.parametrize("name", ["nod.db", "documents", "lost+found", ".bashrc", "prices.toml"])
+def test_a_folder_with_what_may_lie_there_is_taken(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    refuse_stranger(tmp_path)
 
 
 def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:

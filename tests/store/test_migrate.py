@@ -14,7 +14,14 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from store import Base
-from store.migrate import MIGRATIONS, DatabaseTooNewError, _sync_url, migrate, migrate_now
+from store.migrate import (
+    MIGRATIONS,
+    DatabaseTooNewError,
+    NoDatabaseError,
+    _sync_url,
+    migrate,
+    migrate_now,
+)
 
 
 async def test_the_migrations_make_exactly_the_tables_of_the_models(database_url: str) -> None:
@@ -37,6 +44,13 @@ async def test_a_database_from_a_newer_version_is_refused(tmp_path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("update alembic_version set version_num = 'f00d'")
     with pytest.raises(DatabaseTooNewError, match="newer"):
+        await migrate(f"sqlite+aiosqlite:///{path}")
+
+
+async def test_a_file_that_is_no_database_is_named_with_the_way_out(tmp_path) -> None:
+    path = tmp_path / "nod.db"
+    path.write_text("a shopping list, and a long one" * 9)
+    with pytest.raises(NoDatabaseError, match=r"nod.db cannot be read .* restore the backup"):
         await migrate(f"sqlite+aiosqlite:///{path}")
 
 
