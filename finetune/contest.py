@@ -57,6 +57,9 @@ class Contest:
         if not entries:
             return
         items = set.intersection(*(set(each.answers[CANDIDATE, Mode.auto]) for each in entries))
+        if not items:
+            await self._give_up(session, runs)
+            return
         best = max(entries, key=lambda each: (each.chrf(items), -each.run.id))
         origins = await read_origins(session, best.run)
         decision = _decision_of(best.run)
@@ -68,6 +71,11 @@ class Contest:
         for other in others:
             note = f"run {best.run.id} on {best.run.base_model} came out ahead"
             await revise_end(session, self._recipients, other.run.id, RunState.refused, note)
+
+    async def _give_up(self, session: AsyncSession, runs: list[Run]) -> None:
+        note = "what they were measured with was forgotten meanwhile: run it again to compare"
+        for each in runs:
+            await revise_end(session, self._recipients, each.id, RunState.refused, note)
 
     def _say_gain(self, best: _Entry, other: _Entry, origins: dict[int, Origin]) -> str:
         ours, theirs = best.answers[CANDIDATE, Mode.auto], other.answers[CANDIDATE, Mode.auto]

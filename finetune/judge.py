@@ -7,7 +7,8 @@ counts only where both agree; ties are allowed. (Zheng et al. 2023, "Judging LLM
 import re
 from dataclasses import dataclass
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, OpenAIError
+from openai.types.chat import ChatCompletion
 
 from store import EvaluationItem
 
@@ -74,6 +75,8 @@ class Judge:
             model=self.model,
             messages=[{"role": "user", "content": _PROMPT.format(**shown)}],
         )
+        if not isinstance(completion, ChatCompletion):  # the client hands a page on as its text
+            raise OpenAIError("no completion came; is the judge's base URL right?")
         said = (completion.choices[0].message.content or "") if completion.choices else ""
         found = _WORD.findall(said)
         return found[-1].lower() if found else "tie"

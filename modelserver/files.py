@@ -1,5 +1,6 @@
 """Uploaded files: bytes in a folder under ids of ours, a row each."""
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -10,6 +11,8 @@ from modelserver.database import Database
 from modelserver.errors import BadRequestError, NotFoundError
 from modelserver.ids import new_id, now
 from modelserver.paging import Order, read_page, show_page
+
+log = logging.getLogger(__name__)
 
 PURPOSES = ("fine-tune", "assistants", "batch", "vision", "user_data", "evals")
 RESULTS = "fine-tune-results"
@@ -30,7 +33,9 @@ class Files:
         self.drop_expired()
         known = {row["id"] for row in self._database.rows("SELECT id FROM files")}
         for path in self._folder.iterdir():
-            if path.name not in known:
+            if path.is_dir():
+                log.warning("%s is none of ours, and stays", path)
+            elif path.name not in known:
                 path.unlink()
 
     def drop_expired(self) -> None:

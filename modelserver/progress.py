@@ -80,7 +80,7 @@ class Progress:
 
     def _take(self, db: sqlite3.Connection, line: bytes) -> None:
         try:
-            told = json.loads(line)
+            told = json.loads(line, parse_constant=_no_number)
             take = {
                 "message": self._take_message,
                 "started": self._take_start,
@@ -113,7 +113,9 @@ class Progress:
         if self._total_steps:
             data["total_steps"] = self._total_steps
         of = f"/{self._total_steps}" if self._total_steps else ""
-        message = f"Step {step}{of}: training loss={told.get('train_loss', 0):.2f}"
+        message = f"Step {step}{of}"
+        if told.get("train_loss") is not None:
+            message += f": training loss={told['train_loss']:.2f}"
         if told.get("valid_loss") is not None:
             message += f", validation loss={told['valid_loss']:.2f}"
         event_id = self._id("ftevent-", "metrics", step)
@@ -163,3 +165,7 @@ class Progress:
 
     def _id(self, prefix: str, *source: object) -> str:
         return derived_id(prefix, self._job["id"], *source)
+
+
+def _no_number(_: str) -> None:
+    """A diverged loss is NaN, which is no JSON: clients and SQLite stumble over it."""

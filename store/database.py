@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from math import isfinite
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, Row, Select, create_engine, event, make_url
@@ -190,7 +191,23 @@ def _clean_parameters(
 
 
 def _as_json(value: object) -> str:
-    return json.dumps(clean_values(value))
+    cleaned = clean_values(value)
+    try:
+        return json.dumps(cleaned, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(cleaned))
+
+
+def _without_nan(value: Any) -> Any:
+    """PostgreSQL refuses what is no JSON, such as the loss of a training that diverged."""
+    match value:
+        case float():
+            return value if isfinite(value) else None
+        case list() | tuple():
+            return [_without_nan(each) for each in value]
+        case dict():
+            return {key: _without_nan(each) for key, each in value.items()}
+    return value
 
 
 def _begin_with_statement(connection: Connection) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from finetune.announce import Recipients
+from finetune.contest import Contest
+from finetune.gate import GateOptions
 from finetune.run import cancel_run, request_run
 from store import Database, ModelVersion, Run, RunState, Stage
 from tests.finetune.shop import BASE_MODEL, Shop, approve_many, open_shop
@@ -96,3 +99,19 @@ async def test_cancelling_the_second_ends_the_contest_and_promotes_nothing(
     assert "cancelled by ada" in first.verdict["reasons"][0]
     async with database.read() as session:
         assert (await session.scalars(select(ModelVersion.stage))).all() == [Stage.candidate]
+
+
+async def test_a_contest_whose_questions_were_all_forgotten_ends_undecided(
+    database: Database,
+) -> None:
+    async with database.write() as session:
+        for _ in range(2):
+            run = Run(trigger="command", base_model="m", contest_id=1, is_active=False)
+            run.state = RunState.entered
+            session.add(run)
+        await session.flush()
+        await Contest(Recipients(), GateOptions()).go_on(session, run)
+    async with database.read() as session:
+        runs = list(await session.scalars(select(Run)))
+    assert [run.state for run in runs] == [RunState.refused] * 2
+    assert "forgotten" in runs[0].verdict["reasons"][0]

@@ -120,3 +120,19 @@ async def test_a_judge_that_is_away_is_not_waited_for_for_ever(
         run = await run_with(database, tmp_path, modelserver_url, judge_url)
     assert run.state is RunState.promoted, run.error
     assert "is away and was not heard" in run.verdict["reasons"][-1]
+
+
+async def test_a_page_in_the_place_of_a_judge_is_a_judge_that_is_away(
+    database: Database, tmp_path: Path, modelserver_url: str
+) -> None:
+    """As a base URL without /v1 leads to."""
+
+    class Page(Answering):
+        def do_POST(self) -> None:
+            self.read_body()
+            self.answer(200, b"<html>Welcome</html>", {"content-type": "text/html"})
+
+    with serving(Page) as url:
+        run = await run_with(database, tmp_path, modelserver_url, url)
+    assert run.state is RunState.promoted, run.error
+    assert "is away and was not heard" in run.verdict["reasons"][-1]

@@ -319,3 +319,12 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_a_folder_among_the_files_keeps_no_server_from_starting(workshop: Workshop) -> None:
+    """As lost+found lies there, where the folder is a volume of its own."""
+    (workshop.data_dir / "files" / "lost+found").mkdir()
+    (workshop.data_dir / "files" / "lost+found" / "saved").touch()
+    (workshop.data_dir / "files" / "file-1.part").touch()
+    Files(workshop.database, workshop.data_dir / "files")
+    assert [path.name for path in (workshop.data_dir / "files").iterdir()] == ["lost+found"]

@@ -91,3 +91,13 @@ async def test_a_naive_time_is_refused(database: Database) -> None:
                     id="x", channel="c", address="a", created_at=utc_now().replace(tzinfo=None)
                 )
             )
+
+
+async def test_what_is_no_number_is_kept_as_nothing(any_database: Database) -> None:
+    """PostgreSQL refuses NaN in JSON, and what reads it elsewhere may too."""
+    value = {"loss": float("nan"), "of": [1.5, float("inf")]}
+    async with any_database.write() as session:
+        session.add(Setting(key="k", value=value, updated_by="t"))
+    async with any_database.read() as session:
+        kept = await session.get_one(Setting, "k")
+    assert kept.value == {"loss": None, "of": [1.5, None]}
