@@ -4,8 +4,10 @@ import asyncio
 import errno
 import getpass
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import typer
 from rich.console import Console
@@ -57,7 +59,7 @@ def run(main: Callable[[Settings], Awaitable[None]], *, log_level: str | None = 
         set_up_logs(settings, level="debug" if flags.debug else log_level)
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             runner.run(_awaited(main, settings))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         raise typer.Exit(INTERRUPTED) from None
     except typer.Exit:
         raise
@@ -66,6 +68,27 @@ def run(main: Callable[[Settings], Awaitable[None]], *, log_level: str | None = 
             raise
         errors.print(f"[red]nod:[/] {escape(describe(error))}", soft_wrap=True, highlight=False)
         raise typer.Exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED) from None
+
+
+@contextmanager
+def asking(instead: str) -> Iterator[None]:
+    """Around a question to the person: Ctrl-C ends it, and so does an input that has ended.
+
+    The event loop's own handler would only take note, and wait for the answer.
+
+    Args:
+        instead: what is said then: what has not been done, and how to do without the question.
+
+    Raises:
+        CommandError: nobody answered.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except (typer.Abort, KeyboardInterrupt):
+        raise CommandError(f"nobody answered; {instead}") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

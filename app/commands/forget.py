@@ -8,7 +8,7 @@ import typer
 from sqlalchemy import func, select
 
 from app.settings import Settings
-from app.terminal import CommandError, run, screen, table, when, whoami
+from app.terminal import CommandError, asking, run, screen, table, when, whoami
 from store import Conversation, Database, Forgetting, ForgettingState, Lease, utc_now
 
 if TYPE_CHECKING:
@@ -53,12 +53,17 @@ async def _forget(settings: Settings, address: str, is_sure: bool) -> None:
                 f"Conversations finds them by words and names"
             )
         _show(found)
-        if not is_sure and not typer.confirm("Delete for good?"):
+        if not is_sure and not _is_wanted():
             raise typer.Exit(1)
         for conversation, _ in found:
             async with database.write() as session:
                 await session.run_sync(ask_to_forget, conversation.id, whoami())
         await _wait(settings, database, [conversation.id for conversation, _ in found])
+
+
+def _is_wanted() -> bool:
+    with asking("nothing is deleted. --yes says yes"):
+        return typer.confirm("Delete for good?")
 
 
 def _show(found: list[tuple[Conversation, int]]) -> None:

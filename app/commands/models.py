@@ -7,7 +7,7 @@ from rich.markup import escape
 from sqlalchemy import select
 
 from app.settings import Settings
-from app.terminal import run, screen, table, when, whoami
+from app.terminal import asking, run, screen, table, when, whoami
 from store import ModelVersion, Stage
 
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask where the version is tainted.")]
@@ -114,7 +114,10 @@ def _ask_if_tainted(version: ModelVersion | None, is_sure: bool) -> bool:
         return False
     why = escape(why_tainted(version))
     screen.print(f"[red]Tainted:[/] {why}.", soft_wrap=True, highlight=False)
-    if not is_sure and not typer.confirm("Let it answer customers all the same?"):
+    if not is_sure:
+        with asking("nothing is changed. --yes says yes"):
+            is_sure = typer.confirm("Let it answer customers all the same?")
+    if not is_sure:
         raise typer.Exit(1)
     return True
 

@@ -8,7 +8,7 @@ import typer
 
 from app import users as people
 from app.settings import Settings
-from app.terminal import run, screen, table, when, whoami
+from app.terminal import asking, run, screen, table, when, whoami
 from store import UserRole
 
 users = typer.Typer(help="Who may enter the console.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def add(
 
     Example: nod users add ada --role operator
     """
-    run(lambda settings: _add(settings, name, _ask_password(), role))
+    run(lambda settings: _add(settings, name, role))
 
 
 @users.command("set-role")
@@ -86,9 +86,10 @@ async def _list(settings: Settings) -> None:
     screen.print(shown)
 
 
-async def _add(settings: Settings, name: str, password: str, role: UserRole) -> None:
+async def _add(settings: Settings, name: str, role: UserRole) -> None:
     from app.nod import open_store
 
+    password = _ask_password()
     async with open_store(settings) as database:
         user = await people.add_user(database, name, password, role, who=whoami())
     screen.print(f"{user.name} may enter as {user.role}.", highlight=False)
@@ -115,7 +116,8 @@ async def _change(settings: Settings, act: Act, name: str, value: object) -> Non
 def _ask_password() -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    with asking("nothing is changed. A password may also come from a pipe"):
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
 def add_to(app: typer.Typer) -> None:

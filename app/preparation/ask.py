@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import typer
 from rich.markup import escape
 
-from app.terminal import CommandError, screen
+from app.terminal import CommandError, asking, screen
 from finetune.prepare.plan import Ask
 from finetune.prepare.reading import Reading
 from finetune.prepare.remedies import Effect, Remedy
@@ -39,12 +39,10 @@ def _ask_person(remedy: Remedy, reading: Reading) -> str:
     screen.print(f"\n{mark} [bold]{escape(remedy.title)}[/]", highlight=False)
     screen.print(f"  {escape(remedy.why)}", style="dim", highlight=False)
     _preview(remedy, reading)
-    try:
+    with asking("nothing is written. -q accepts all remedies"):
         if is_plain:
             return "yes" if typer.confirm("  Do it?", default=True) else "no"
         return _choose(remedy)
-    except typer.Abort:
-        raise CommandError("nobody answered; nothing is written. -q accepts all remedies") from None
 
 
 def _choose(remedy: Remedy) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from app.nod import open_store
 from app.pairs import Pair, Said, import_pairs
 from app.settings import Settings
-from app.terminal import CommandError, screen, table
+from app.terminal import CommandError, asking, screen, table
 from finetune.prepare.batch import Batch
 from finetune.prepare.complaints import Complaints
 from finetune.prepare.detect import CHATS, Format
@@ -168,10 +168,8 @@ def _line(text: str) -> str:
 
 
 def _is_wanted(count: int) -> bool:
-    try:
+    with asking("nothing is in the queue. -q says yes"):
         return typer.confirm(f"Put {_pairs(count)} into the review queue?", default=True)
-    except typer.Abort:
-        raise CommandError("nobody answered; nothing is in the queue. -q says yes") from None
 
 
 def _write(pairs: Sequence[Pair], path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.main import app
+from app.command_line import app
 
 PAIRS = [
     {

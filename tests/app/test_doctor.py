@@ -12,10 +12,10 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from app.command_line import app
 from app.doctor import Finding, State, endpoints, machine
 from app.doctor.endpoints import check_telegram
 from app.doctor.machine import check_disk, check_folder
-from app.main import app
 from app.settings import Settings
 from knowledge.dense import DenseIndex
 from store import ChunkKind

@@ -9,10 +9,10 @@ from openai import AsyncOpenAI
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from app.command_line import app
 from app.doctor import Finding, State
 from app.doctor.announcing import check_email, check_webhook
 from app.doctor.endpoints import check_judge, check_trainer
-from app.main import app
 from app.settings import Settings
 from tests.app.mailbox import open_mailbox
 from tests.loopback import Answering, serving

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.main import app
+from app.command_line import app
 from finetune.prepare.recipes import RECIPES
 from store import Database
 from tests.finetune.test_speed import add_run

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.main import app
+from app.command_line import app
 from tests.loopback import Answering, serving
 
 TOWNS = ("Kiel", "Oslo", "Lima", "Cork", "Bern", "Nice", "Graz", "York", "Riga", "Turin")
