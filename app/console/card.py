@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from app.console.drafts import drop_draft, keep_draft
 from app.console.pieces import box, button, chip, field, icon, link, tag, when
 from app.console.queue import Item
 from app.console.tags import tags_field
@@ -34,6 +35,7 @@ class Card:
         self._give, self._done, self._refresh = give, done, refresh
         self.is_changing = False
         """Something may be written in it that is not saved."""
+        self._draft = f"reply {item.reply.id}"
         self.frame = box("card reply", "article", aria_label=item.question[:80] or None)
         self.approve = self._deciding(Verdict.approved)
 
@@ -41,12 +43,14 @@ class Card:
         self.frame.delete()
 
     def bring_into_view(self) -> None:
-        ui.run_javascript(f"getHtmlElement({self.frame.id})?.scrollIntoView({{block: 'nearest'}})")
+        self.visit.run_script(
+            f"getHtmlElement({self.frame.id})?.scrollIntoView({{block: 'nearest'}})"
+        )
 
     def take_focus(self) -> None:
         """For the keyboard and for screen readers."""
         self.frame.props["tabindex"] = -1
-        ui.run_javascript(f"getHtmlElement({self.frame.id})?.focus({{preventScroll: true}})")
+        self.visit.run_script(f"getHtmlElement({self.frame.id})?.focus({{preventScroll: true}})")
 
     def view(self) -> None:
         """The card as it is read."""
@@ -82,12 +86,18 @@ class Card:
             save = self._deciding(Verdict.edited, text=text, also=also, reason=reason, tags=tags)
             with box("actions"):
                 button(say("Save"), save, kind="main", picture="check", key="Ctrl ↵")
-                button(say("Cancel"), self.view, kind="quiet", key="Esc")
+                button(say("Cancel"), self.leave_edit, kind="quiet", key="Esc")
         for element in (text, also, reason, tags):
             element.on("keydown.ctrl.enter.prevent", save, [])
             element.on("keydown.meta.enter.prevent", save, [])
-            element.on("keydown.esc", self.view, [])
+            element.on("keydown.esc", self.leave_edit, [])
+        keep_draft(self.visit, text, self._draft)
         self.bring_into_view()
+
+    def leave_edit(self) -> None:
+        """What was written is given up."""
+        drop_draft(self.visit, self._draft)
+        self.view()
 
     def ask_reason(self) -> None:
         """The card with the question why not."""
@@ -148,6 +158,7 @@ class Card:
                 )
                 if tags is not None and wanted != review.tags:
                     await self._tag(wanted)
+                drop_draft(self.visit, self._draft)
                 await self._done(self.item, review)
             finally:  # also where somebody was faster: the card goes
                 await self._refresh()

@@ -6,6 +6,7 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 from sqlalchemy import Select, func, or_, select
 
+from app.console.drafts import drop_draft, keep_draft
 from app.console.layout import add_page
 from app.console.lineage import lineage_link
 from app.console.pieces import box, button, chip, empty, field, heading, link, tag, when
@@ -63,12 +64,13 @@ async def _show_list(visit: Visit) -> None:
             _show_rows(visit, found)
 
     look = visit.live(read, show)
+    seek = visit.doing(UserRole.reviewer, look)
 
-    async def seek() -> None:
+    async def seek_words() -> None:
         sought["text"] = (search.value or "").strip()[:100]
-        await look()
+        await seek()
 
-    search.on_value_change(visit.doing(UserRole.reviewer, seek))
+    search.on_value_change(seek_words)
     await look()
 
 
@@ -150,7 +152,7 @@ async def _show_one(visit: Visit) -> None:
             _show_turns(visit, talk, asking, refresh)
         with hand_over:
             _hand_over_button(visit, talk, refresh)
-        ui.run_javascript(_TO_END.replace("NEAR", "400" if is_open else "Infinity"))
+        visit.run_script(_TO_END.replace("NEAR", "400" if is_open else "Infinity"))
         is_open.append(True)
 
     look = visit.live(lambda: read_talk(visit, conversation_id), show)
@@ -246,10 +248,13 @@ def _writing(visit: Visit, conversation_id: str, refresh: Any) -> TextElement:
             hint=visit.say("Take the conversation over first if the bot is to keep quiet."),
         )
 
+        keep_draft(visit, text, conversation_id)
+
         async def send() -> None:
-            said, text.value = (text.value or "").strip(), ""
-            if said:
+            if said := (text.value or "").strip():
                 await answer_as_person(visit.database, conversation_id, said, who=visit.user.name)
+                text.value = ""  # not before: what is refused can be sent again
+                drop_draft(visit, conversation_id)
                 await refresh()
 
         act = visit.doing(UserRole.reviewer, send)

@@ -16,6 +16,8 @@ from app.console.visit import Visit
 from store import UserRole
 
 Act = Callable[[], Awaitable[None]] | Callable[[], None]
+_ONCE = "event => event.detail < 2 && emit()"
+"""The second click of a double one counts for nothing: by then it may be another button's."""
 
 
 def tag(name: str, text: str = "", classes: str = "", **attributes: object) -> TextElement:
@@ -60,7 +62,7 @@ def button(
         if key:
             tag("kbd", key, aria_hidden="true")
     if not is_off:
-        element.on("click", act, [])
+        element.on("click", act, js_handler=_ONCE)
     return element
 
 

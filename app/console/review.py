@@ -108,7 +108,7 @@ class _Page:
             case "?":
                 self._show_keys()
             case "Escape" if card and not is_read:
-                card.view()
+                card.leave_edit()
             case "a" if card and is_read:
                 await card.approve()
             case "e" if card and is_read:

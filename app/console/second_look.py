@@ -6,7 +6,6 @@ approved themselves while another could.
 
 from dataclasses import dataclass
 
-from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from app.console.layout import add_page
@@ -146,7 +145,7 @@ class _Page:
         finally:  # also where somebody was faster: the card goes
             await self.look()
         if following in self.cards:  # the keyboard goes on where the card was
-            ui.run_javascript(f"getHtmlElement({self.cards[following].id})?.focus()")
+            visit.run_script(f"getHtmlElement({self.cards[following].id})?.focus()")
 
     def _after(self, reply_id: int) -> int | None:
         keys = list(self.cards)

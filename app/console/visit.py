@@ -65,12 +65,23 @@ class Visit:
         return self.user.role.may_act_as(needed)
 
     def doing(self, needed: UserRole, act: Act) -> Act:
-        """A handler that does it if the user still may, and tells what went wrong."""
+        """A handler that does it if the user still may, and tells what went wrong.
+
+        Who presses again while it is done has pressed once.
+        """
+        is_busy = False
 
         async def checked() -> None:
-            with self._client:  # the act may remove the very button that was pressed
-                if await self._is_allowed(needed):
-                    await self._attempt(act)
+            nonlocal is_busy
+            if is_busy:
+                return
+            is_busy = True
+            try:
+                with self._client:  # the act may remove the very button that was pressed
+                    if await self._is_allowed(needed):
+                        await self._attempt(act)
+            finally:
+                is_busy = False
 
         return checked
 
@@ -105,6 +116,10 @@ class Visit:
 
         ui.timer(every_s, look_again, immediate=False)
         return look
+
+    def run_script(self, script: str) -> None:
+        """Run JavaScript in the page; also for a button that its own press has removed."""
+        self._client.run_javascript(script)
 
     def name_of(self, customer_name: str | None, conversation_id: str) -> str:
         """What a customer is called here; those without a name are told apart by the id."""

@@ -65,6 +65,7 @@ def nod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 process.kill()
     said = (home / "test.log").read_text()
     assert "console_action_failed" not in said, said
+    assert "Traceback" not in said, said
 
 
 async def _fill(store_url: str) -> None:

@@ -500,7 +500,7 @@ async def test_an_upload_that_is_too_large_or_unreadable_leaves_nothing_behind(
     broken = {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"no PDF at all"}
     async with page.expect_request("**/upload/*") as request:
         await files.set_input_files(broken)  # type: ignore[arg-type]
-    await expect(page.get_by_text("broken.pdf: the PDF is damaged")).to_be_visible()
+    await expect(page.get_by_text("broken.pdf: the file is damaged")).to_be_visible()
     await page.evaluate(  # a browser's own check binds nobody: send what it would not
         """async (where) => {
             const form = new FormData();
