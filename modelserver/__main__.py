@@ -5,6 +5,7 @@ import importlib
 import logging
 import os
 import socket
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from modelserver.child import WAITING
 os.environ.update({**WAITING, **os.environ})  # for the embeddings, which are made in this process
 
 _BUILT_IN = "smollm2-135m-instruct"
+_INTERRUPTED = 130
 _KEYS = "MODELSERVER_API_KEYS"
 _SECRET = "MODELSERVER_WEBHOOK_SECRET"
 _COMMANDS = {  # each a module of modelserver.commands
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder for all that is kept")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=8100, help="0 takes a free one (default: %(default)s)")
+    add("--port", type=_port, default=8100, help="0 takes a free one (default: %(default)s)")
     add(
         "--base", action="append", metavar="NAME_OR_PATH", help=f"base model (default: {_BUILT_IN})"
     )
@@ -76,10 +78,20 @@ def _parser() -> argparse.ArgumentParser:
         help="of each key; beyond it 429 (default: no limit)",
     )
     add("--webhook-url", metavar="URL", help=f"told when a job ends, signed with {_SECRET}")
-    add("--slots", type=int, default=4, help="answers at a time (default: %(default)s)")
-    add("--queue", type=int, default=64, help="requests that may wait (default: %(default)s)")
-    add("--context", type=int, default=4096, help="tokens of one request (default: %(default)s)")
-    add("--max-file-mb", type=int, default=512, help="largest upload (default: %(default)s)")
+    add("--slots", type=_positive, default=4, help="answers at a time (default: %(default)s)")
+    add("--queue", type=_count, default=64, help="requests that may wait (default: %(default)s)")
+    add(
+        "--context",
+        type=_positive,
+        default=4096,
+        help="tokens of one request (default: %(default)s)",
+    )
+    add(
+        "--max-file-mb",
+        type=_positive,
+        default=512,
+        help="largest upload (default: %(default)s)",
+    )
     add(
         "--train-precision",
         choices=("auto", "float32", "bfloat16"),
@@ -106,10 +118,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _main(given: Sequence[str]) -> int:
     if given and given[0] in _COMMANDS:
         command = importlib.import_module(f"modelserver.commands.{_COMMANDS[given[0]]}")
         return int(command.main(given[1:]))
+    if given and not given[0].startswith("-"):
+        return _refuse(
+            f"there is no command {given[0]!r}; there are {', '.join(_COMMANDS)}, "
+            f"and without one it serves: python -m modelserver --data DIR"
+        )
     options = _parser().parse_args(given)
     logging.basicConfig(
         level=options.log_level.upper(),
@@ -126,12 +149,16 @@ def serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
     """Serves until it is told to stop. Returns the exit code."""
     from filelock import FileLock, Timeout
 
-    options.data.mkdir(parents=True, exist_ok=True)
     lock = FileLock(options.data / "modelserver.lock")
     try:
+        options.data.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         return _refuse(f"another server works on {options.data}: stop it, or choose another --data")
+    except OSError as error:
+        return _refuse(
+            f"--data {options.data} cannot be made or written ({error.strerror}): choose another"
+        )
     with lock:
         return _serve(options, keys)
 
@@ -174,6 +201,11 @@ def _serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
         return _refuse(f"{error}: run `pip install 'nod[local]'`, or start with --engine stub")
     except (ValueError, OSError, RuntimeError) as error:
         return _refuse(str(error))
+    except sqlite3.DatabaseError as error:
+        return _refuse(
+            f"{options.data}/modelserver.sqlite3 cannot be read ({error}): restore it from a "
+            f"backup, or choose another --data"
+        )
     Server(app).run(sockets=[listener])
     return 0
 
@@ -205,6 +237,12 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return number
+
+
+def _port(text: str) -> int:
+    if _count(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port: 0 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> int:

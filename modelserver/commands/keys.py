@@ -1,12 +1,14 @@
 """`python -m modelserver keys add|list|revoke`: API keys of a data folder, also while it serves."""
 
 import argparse
+import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelserver.database import Database
+from modelserver.database import Database, NewerDatabaseError
 from modelserver.keys import Keys, UnknownKeyError
 
 _EXAMPLES = """
@@ -23,16 +25,25 @@ A server whose folder has ever had a key asks everybody for one.
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
-    options.data.mkdir(parents=True, exist_ok=True)
-    database = Database(options.data / "modelserver.sqlite3")
+    path = options.data / "modelserver.sqlite3"
+    if options.run is not _add and not path.exists():
+        return _refuse(f"--data {options.data}: no server has worked there, and no key was made")
     try:
-        options.run(Keys(database), options)
-    except UnknownKeyError as error:
-        print(f"modelserver: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    finally:
-        database.close()
+        options.data.mkdir(parents=True, exist_ok=True)
+        with closing(Database(path)) as database:
+            options.run(Keys(database), options)
+    except (UnknownKeyError, NewerDatabaseError) as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"--data {options.data} cannot be made or written ({error.strerror})")
+    except sqlite3.DatabaseError as error:
+        return _refuse(f"{path} cannot be read ({error}): choose another --data")
     return 0
+
+
+def _refuse(reason: str) -> int:
+    print(f"modelserver: {reason}", file=sys.stderr)  # noqa: T201
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,10 +1,13 @@
 """The command: what it refuses to start with, and how it says so."""
 
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.modelserver_process import ROOT, running_modelserver
 
@@ -59,3 +62,46 @@ def test_an_alias_never_hides_a_model(tmp_path: Path) -> None:
     refused = run("--data", str(tmp_path), "--engine", "stub", "--alias", alias)
     assert refused.returncode == 2
     assert "is a model already" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("serve",), "no command 'serve'; there are keys, export, import"),
+        (("--data", "{file}"), "{file} cannot be made or written"),
+        (("--data", "{folder}", "--engine", "stub", "--port", "99999"), "99999 is not a port"),
+        (("--data", "{junk}", "--engine", "stub", "--port", "0"), "choose another --data"),
+        (("keys", "list", "--data", "{folder}/nowhere"), "no server has worked there"),
+        (("keys", "add", "me", "--data", "{file}"), "{file} cannot be made or written"),
+        (("keys", "list", "--data", "{junk}"), "choose another --data"),
+    ],
+)
+def test_what_cannot_be_done_is_named_without_a_traceback(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    places = {name: tmp_path / name for name in ("file", "folder", "junk")}
+    places["file"].touch()
+    places["junk"].mkdir()
+    (places["junk"] / "modelserver.sqlite3").write_text("no database, but a list" * 9)
+    refused = run(*(each.format(**places) for each in arguments))
+    assert refused.returncode == 2
+    assert said.format(**places) in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "folder" / "nowhere").exists()
+
+
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    arguments = ("--data", str(tmp_path), "--engine", "stub", "--port", "0")
+    with subprocess.Popen(
+        [sys.executable, "-m", "modelserver", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as server:
+        assert server.stdout is not None
+        assert "listening" in server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        _, written = server.communicate(timeout=60)
+    assert server.returncode == 130
+    assert "Traceback" not in written

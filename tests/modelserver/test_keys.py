@@ -71,6 +71,7 @@ def test_a_key_is_kept_as_a_hash_and_listed_without_its_letters(tmp_path: Path) 
 
 
 def test_a_key_that_is_not_there_cannot_be_revoked(tmp_path: Path) -> None:
+    run("keys", "add", "laptop", "--data", str(tmp_path))
     refused = run("keys", "revoke", "key-none", "--data", str(tmp_path))
     assert refused.returncode == 2
     assert "no key has the id key-none" in refused.stderr
