@@ -6,26 +6,27 @@ switches are read anew at every tick, so that a new schedule holds at once every
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.announcing import Announcer
 from app.announcing.senders import open_announcer
-from app.cron import CronError, read_cron
+from app.clock import Clock, has_begun
 from app.lease import Duty
 from app.nod import Nod
 from app.shutdowns import warn_of_shutdowns
-from bot.claim import make_owner
+from bot.claim import back_off_s, make_owner
 from finetune import second_look
+from finetune.budget import quiet_until
 from finetune.forget import forget_by_age
-from finetune.run import RunActiveError, Trigger, is_due_by_count, is_quiet, request_run
-from store import Review, Run, utc_now
+from finetune.run import RunActiveError, Trigger, is_due_by_count, request_run
+from store import Review, utc_now
 from store.switches import read_switches
 
 STEP_EVERY_S = 2.0
@@ -36,10 +37,9 @@ LOOK_AT_CANARY_EVERY_S = 60.0
 LOOK_TWICE_EVERY_S = 300.0
 LOOK_AT_MODELS_EVERY_S = 6 * 3600.0
 LEASE_S = 30.0
+FIRST_WAIT_S = 1.0
 MISFIRE_S = 3600
 """A tick that comes late, as after a laptop's sleep, still counts for so long."""
-
-CLOCK = "retrain by the clock"
 
 Tick = Callable[[], Awaitable[None]]
 
@@ -56,16 +56,14 @@ class Scheduler:
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": MISFIRE_S},
         )
-        self._cron = ""
+        self._clock = Clock(nod.database)
         self._is_on_duty = False
-        self._missed_at: datetime | None = None
-        """When cron's time came while another had the duty, who may have been killed just then."""
         self._newest_review: object = None
         """Of those that were looked at: its id, which SQLite gives again, and its time."""
 
     async def run(self) -> None:
         """Every tick on its own: a long step delays neither the lease nor the clock."""
-        await self._keep_duty()
+        await self._begin()
         self._every(LEASE_S / 3, self._keep_duty)
         self._every(STEP_EVERY_S, self._when_on_duty(self._advance))
         self._every(FORGET_EVERY_S, self._when_on_duty(self._forget))
@@ -95,15 +93,22 @@ class Scheduler:
 
         return guarded
 
+    async def _begin(self) -> None:
+        """A database that starts beside us, or is locked, is waited for."""
+        for failures in itertools.count(1):
+            try:
+                return await self._keep_duty()
+            except (OSError, SQLAlchemyError) as error:
+                log.warning("scheduler_waits_for_database", error=type(error).__name__)
+                await asyncio.sleep(back_off_s(failures, first_s=FIRST_WAIT_S, most_s=LEASE_S))
+        return None
+
     async def _keep_duty(self) -> None:
         is_on_duty = await self._duty.take()
         if is_on_duty and not self._is_on_duty:
             log.info("scheduler_on_duty")
         self._is_on_duty = is_on_duty
-        await self._follow_clock()
-        if is_on_duty and self._missed_at is not None:
-            await self._make_up_for_clock(self._missed_at)
-            self._missed_at = None
+        await self._start_by_clock()
 
     async def _advance(self) -> None:
         while await self._nod.retrainer.step():
@@ -133,40 +138,20 @@ class Scheduler:
             await second_look.check(self._nod.database)
             self._newest_review = found
 
-    async def _follow_clock(self) -> None:
-        """Put the cron job where the switch says."""
-        async with self._nod.database.read() as session:
-            cron = (await read_switches(session)).retrain_cron
-        if cron == self._cron:
-            return
-        self._cron = cron
-        if self._jobs.get_job(CLOCK) is not None:
-            self._jobs.remove_job(CLOCK)
-        if cron and (trigger := _trigger_of(cron)):
-            self._jobs.add_job(self._start_by_clock, trigger, id=CLOCK)
-
     async def _start_by_clock(self) -> None:
-        if not await self._duty.take():  # asked anew: after a sleep another may have it
-            self._missed_at = utc_now()
+        due_at = await self._clock.due_at()
+        if due_at is None or not await self._duty.take():  # asked anew: it may have slept
             return
         async with self._nod.database.read() as session:
-            is_quiet_now = await is_quiet(session)
-        if is_quiet_now:
+            hours = (await read_switches(session)).retrain_quiet_hours
+            is_there = await has_begun(session, due_at)
+        if quiet_until(due_at, hours) is not None:
             log.warning("no_run_in_quiet_hours", why="retrain_cron falls into retrain_quiet_hours")
-        else:
+        elif not is_there and quiet_until(utc_now(), hours) is not None:
+            return  # it is late, and waits for their end
+        elif not is_there:
             await self._request("schedule")
-
-    async def _make_up_for_clock(self, missed_at: datetime) -> None:
-        """Begin what nobody began, because who was on duty is gone."""
-        recent = utc_now() - timedelta(seconds=2 * LEASE_S)
-        by_clock = select(Run.id).where(
-            Run.trigger == "schedule",
-            Run.created_at >= missed_at - timedelta(seconds=LEASE_S),  # by another's clock
-        )
-        async with self._nod.database.read() as session:
-            has_begun = await session.scalar(by_clock.limit(1)) is not None
-        if missed_at >= recent and not has_begun:
-            await self._start_by_clock()
+        await self._clock.heed()
 
     async def _start_by_count(self) -> None:
         async with self._nod.database.read() as session:
@@ -197,12 +182,3 @@ def _emptied(announcer: Announcer) -> Tick:
             pass
 
     return send_all
-
-
-def _trigger_of(cron: str) -> CronTrigger | None:
-    """None, and a warning, where the fields make no sense."""
-    try:
-        return read_cron(cron)
-    except CronError as error:
-        log.warning("retrain_cron_is_wrong", error=str(error))
-        return None

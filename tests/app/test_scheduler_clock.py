@@ -4,8 +4,8 @@ APScheduler, the lease and the database are the real ones; the clock is ours, an
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +15,17 @@ import apscheduler.executors.base
 import apscheduler.schedulers.base
 import apscheduler.triggers.interval
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
+from sqlalchemy.exc import OperationalError
 
+import app.clock
 import app.lease
 import app.scheduler
 import finetune.run
 from app.nod import Nod
 from app.scheduler import Scheduler
 from app.settings import Settings
-from store import Database, Lease, Run, RunState
+from store import Database, Lease, Review, Run, RunState
 from store.switches import set_switch
 from tests.finetune.shop import approve
 
@@ -52,8 +54,21 @@ class Clock:
             apscheduler.triggers.interval,
         ):
             monkeypatch.setattr(module, "datetime", Moved)
-        for ours in (app.lease, app.scheduler, finetune.run):
+        for ours in (app.clock, app.lease, app.scheduler, finetune.run):
             monkeypatch.setattr(ours, "utc_now", lambda: self.now)
+
+    @contextmanager
+    def stamping(self, *kinds: type) -> Iterator[None]:
+        """Rows of these kinds are stored at its time."""
+
+        def stamp(_mapper: object, _connection: object, row: Any) -> None:
+            row.created_at = self.now
+
+        for kind in kinds:
+            event.listen(kind, "before_insert", stamp)
+        yield
+        for kind in kinds:
+            event.remove(kind, "before_insert", stamp)
 
 
 class Shift:
@@ -142,7 +157,7 @@ def _nod(database: Database, home: Path) -> Nod:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock(NIGHT)
     clock.show_to(monkeypatch)
 
@@ -150,7 +165,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         pass
 
     monkeypatch.setattr(app.scheduler, "warn_of_shutdowns", warn_of_nothing)
-    return clock
+    with clock.stamping(Review, Run):
+        yield clock
 
 
 @pytest.fixture
@@ -220,6 +236,108 @@ async def test_who_takes_over_after_the_nights_run_begins_no_second_one(shift: S
             await first.aclose()
             await shift.live_through(seconds=60)
             assert await shift.triggers() == ["schedule"]
+
+
+async def test_a_night_that_passed_while_nobody_was_there_is_made_up_for_once(
+    shift: Shift,
+) -> None:
+    async with shift.begun():
+        pass
+    await shift.move(hours=6)
+    async with shift.begun():
+        assert await shift.triggers() == ["schedule"]
+        await shift.end_runs()
+        await shift.live_through(seconds=60)
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == ["schedule"]
+
+
+async def test_who_was_killed_between_the_nights_run_and_the_note_begins_no_second_one(
+    shift: Shift, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(_: object) -> None:
+        raise RuntimeError("killed")
+
+    async with shift.begun():
+        with monkeypatch.context() as patch:
+            patch.setattr(app.clock.Clock, "heed", die)
+            await shift.live_through(seconds=10)
+        assert await shift.triggers() == ["schedule"]
+    await shift.end_runs()
+    await shift.move(minutes=30)
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == ["schedule"]
+
+
+async def test_a_night_long_past_is_not_made_up_for(shift: Shift) -> None:
+    async with shift.begun():
+        pass
+    await shift.move(hours=13)
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == []
+
+
+async def test_the_first_start_makes_up_for_no_night(shift: Shift) -> None:
+    await shift.move(hours=6)
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == []
+
+
+async def test_a_schedule_that_is_set_while_nobody_is_there_holds_from_then_on(
+    shift: Shift,
+) -> None:
+    async with shift.begun():
+        pass
+    await shift.switch("retrain_cron", "0 4 * * *")
+    await shift.move(hours=2)
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == []
+
+
+async def test_what_is_made_up_for_waits_for_the_end_of_quiet_hours(shift: Shift) -> None:
+    await shift.switch("retrain_quiet_hours", "08:00-10:00")
+    async with shift.begun():
+        pass
+    await shift.move(hours=6)
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == []
+        await shift.move(hours=1, seconds=10)
+        assert await shift.triggers() == ["schedule"]
+
+
+async def test_a_clock_that_was_wrong_and_is_set_right_goes_on(shift: Shift) -> None:
+    await shift.move(days=400)
+    async with shift.begun():
+        pass
+    await shift.move(days=-400)
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == ["schedule"]
+
+
+async def test_a_database_that_is_away_at_the_start_is_waited_for(
+    shift: Shift, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.scheduler, "FIRST_WAIT_S", 0.01)
+    take, failures = app.lease.Duty.take, 2
+
+    async def fail_first(duty: app.lease.Duty) -> bool:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise OperationalError("UPDATE lease", {}, Exception("database is locked"))
+        return await take(duty)
+
+    monkeypatch.setattr(app.lease.Duty, "take", fail_first)
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == ["schedule"]
 
 
 async def test_a_new_schedule_holds_without_a_restart(shift: Shift) -> None:
