@@ -4,7 +4,9 @@ It stands in for aiosqlite's connection, under the same dialect. There, a cursor
 the rows and the end of the cursor are a hop to the thread each, and so are BEGIN and a rollback of
 nothing: the hops cost more than SQLite. Here BEGIN goes with the first statement, the rows come
 back with the statement that found them, and nobody waits for the end of a transaction that has
-changed nothing.
+changed nothing. Messages go another way by now (docs/decisions/0027); what keeps it is that a
+cancelled statement lets the writer's place go. aiosqlite 0.22 holds it until Python's collector
+finds the cursor, and all others write nothing meanwhile.
 """
 
 import asyncio
