@@ -4,6 +4,7 @@ What an operator switches while the program runs (mode, policy, schedule) is in 
 see store.switches.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Self
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SettingsSourceError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -21,6 +22,10 @@ LOCAL_EMBEDDING_MODEL = "multilingual-e5-small"
 STUB_EMBEDDING_MODEL = "stub-embeddings"
 """The stub engine's vectors go by a name of their own: what was fitted for the real model does not
 hold for them, and an index that holds the one kind refuses the other."""
+
+
+NOT_OURS = {"NOD_VERSION", "NOD_TEST_POSTGRES"}
+"""Read by compose.yaml and by the tests."""
 
 
 class SettingsError(ValueError):
@@ -225,6 +230,13 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(
             'NOD_REDACT_WORDS is no list in the form of JSON: ["Ada", "Project Fern"]'
         ) from None
+
+
+def unknown_names() -> tuple[str, ...]:
+    """What is called as a setting is, in the environment or in `.env`, and is none: so ignored."""
+    known = {f"NOD_{name.upper()}" for name in Settings.model_fields} | NOT_OURS
+    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
+    return tuple(sorted(name for name in given - known if name.startswith("NOD_")))
 
 
 _SECRET = re.compile("key|token|password|secret|smtp_url", re.IGNORECASE)

@@ -31,7 +31,10 @@ def list_() -> None:
 
 @dataset.command()
 def show(version: Version) -> None:
-    """Show one version: its recipe, what was left out and replaced, facts that expire."""
+    """Show one version: its recipe, what was left out and replaced, facts that expire.
+
+    Example: nod dataset show 2
+    """
     run(lambda settings: _show(settings, version))
 
 
@@ -84,13 +87,19 @@ def aside() -> None:
 
 @dataset.command()
 def release(replies: Replies) -> None:
-    """Find replies right after all: looked up again, and learnt from the next dataset on."""
+    """Find replies right after all: looked up again, and learnt from the next dataset on.
+
+    Example: nod dataset release 33 34
+    """
     run(lambda settings: _decide(settings, replies, is_right=True))
 
 
 @dataset.command()
 def strike(replies: Replies) -> None:
-    """Reject replies after all: they are neither learnt nor looked up."""
+    """Reject replies after all: they are neither learnt nor looked up.
+
+    Example: nod dataset strike 33
+    """
     run(lambda settings: _decide(settings, replies, is_right=False))
 
 

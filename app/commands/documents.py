@@ -55,7 +55,12 @@ def import_(
 
 
 def reindex() -> None:
-    """Embed everything again: after another NOD_EMBEDDING_MODEL, or a lost index."""
+    """Embed everything again: after another NOD_EMBEDDING_MODEL, or a lost index.
+
+    No text is lost, they are in the database. It takes as long as it did at first.
+
+    Example: nod reindex
+    """
     run(_reindex)
 
 

@@ -28,7 +28,10 @@ def list_() -> None:
 
 @masks.command()
 def show(name: Name) -> None:
-    """Show a mask in full."""
+    """Show a mask in full.
+
+    Example: nod masks show default
+    """
     run(lambda settings: _show(settings, name))
 
 
@@ -70,13 +73,19 @@ def edit(
 
 @masks.command()
 def default(name: Name) -> None:
-    """Make a mask the default: every conversation follows with its next message."""
+    """Make a mask the default: every conversation follows with its next message.
+
+    Example: nod masks default night
+    """
     run(lambda settings: _make_default(settings, name))
 
 
 @masks.command()
 def remove(name: Name) -> None:
-    """Forget a mask that is not the default."""
+    """Forget a mask that is not the default.
+
+    Example: nod masks remove night
+    """
     run(lambda settings: _remove(settings, name))
 
 

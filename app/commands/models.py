@@ -38,6 +38,8 @@ def promote(
     """Make a model version live: the next message is answered by it.
 
     Asks first where it was trained on a conversation that was forgotten since.
+
+    Example: nod models promote 3
     """
     run(lambda settings: _promote(settings, version, yes))
 

@@ -18,7 +18,7 @@ from store import Run, RunEvent
 WIDE = 1000
 """Columns; more than any table takes."""
 
-runs = typer.Typer(help="What was trained, and what came of it.")
+runs = typer.Typer(help="What was trained, and what came of it: `nod runs` shows the last ones.")
 
 
 @runs.callback(invoke_without_command=True)
@@ -32,14 +32,24 @@ def list_runs(
 
 
 @runs.command()
-def show(run_id: Annotated[int, typer.Argument(metavar="RUN")]) -> None:
-    """Show one run: its story, its loss, the gate's verdict with its reasons, and the scores."""
+def show(
+    run_id: Annotated[int, typer.Argument(metavar="RUN", help="Its number, from `nod runs`.")],
+) -> None:
+    """Show one run: its story, its loss, the gate's verdict with its reasons, and the scores.
+
+    Example: nod runs show 12
+    """
     run(lambda settings: _show(settings, run_id))
 
 
 @runs.command()
-def cancel(run_id: Annotated[int, typer.Argument(metavar="RUN")]) -> None:
-    """Stop a run that is under way."""
+def cancel(
+    run_id: Annotated[int, typer.Argument(metavar="RUN", help="Its number, from `nod runs`.")],
+) -> None:
+    """Stop a run that is under way.
+
+    Example: nod runs cancel 12
+    """
     run(lambda settings: _cancel(settings, run_id))
 
 

@@ -40,13 +40,19 @@ def add(
 
 @users.command("set-role")
 def set_role(name: Name, role: UserRole) -> None:
-    """Give a user another role: reviewer, operator or owner."""
+    """Give a user another role: reviewer, operator or owner.
+
+    Example: nod users set-role ada operator
+    """
     run(lambda settings: _change(settings, people.set_role, name, role))
 
 
 @users.command()
 def passwd(name: Name) -> None:
-    """Set a user's password, and end the user's stays in the console."""
+    """Set a user's password, and end the user's stays in the console.
+
+    Example: nod users passwd owner
+    """
     run(lambda settings: _passwd(settings, name))
 
 
@@ -55,7 +61,10 @@ def disable(
     name: Name,
     undo: Annotated[bool, typer.Option("--undo", help="Let the user in again.")] = False,
 ) -> None:
-    """Shut a user out at once."""
+    """Shut a user out at once.
+
+    Example: nod users disable ada
+    """
     run(lambda settings: _change(settings, people.set_disabled, name, not undo))
 
 
@@ -66,7 +75,10 @@ def link_telegram(
         int, typer.Argument(help="The user's id on Telegram (the bot tells it: /id); 0 for none.")
     ],
 ) -> None:
-    """Tell which Telegram account is the user's: held drafts and /mode work from there."""
+    """Tell which Telegram account is the user's: held drafts and /mode work from there.
+
+    Example: nod users link-telegram ada 123456789
+    """
     run(lambda settings: _change(settings, people.link_telegram, name, telegram_id or None))
 
 

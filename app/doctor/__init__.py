@@ -9,7 +9,13 @@ from collections.abc import AsyncIterator, Awaitable
 from app.doctor.announcing import check_email, check_webhook
 from app.doctor.endpoints import check_telegram, examine_models
 from app.doctor.finding import Finding, State, ill
-from app.doctor.machine import check_disk, check_folder, check_local_packages, check_port
+from app.doctor.machine import (
+    check_disk,
+    check_folder,
+    check_local_packages,
+    check_names,
+    check_port,
+)
 from app.doctor.rows import check_chroma, check_database, check_switches
 from app.home import read_holder
 from app.settings import Settings
@@ -22,6 +28,7 @@ CHECK_TIMEOUT_S = 60.0
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Every finding, as it is made."""
     holder = await asyncio.to_thread(read_holder, settings.home)
+    yield check_names()
     yield check_folder(settings)
     yield check_disk(settings)
     yield check_port(settings, holder)

