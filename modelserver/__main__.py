@@ -151,7 +151,7 @@ def serve(options: argparse.Namespace, keys: Sequence[str]) -> int:
 
     lock = FileLock(options.data / "modelserver.lock")
     try:
-        options.data.mkdir(parents=True, exist_ok=True)
+        options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         return _refuse(f"another server works on {options.data}: stop it, or choose another --data")

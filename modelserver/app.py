@@ -72,7 +72,7 @@ class MissingKeyError(ValueError):
 def make_app(settings: Settings) -> FastAPI:
     """Raises what its rooms raise where they can't be furnished, with the way out."""
     data_dir = settings.data_dir.resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(data_dir / "modelserver.sqlite3")
     keys = _read_keys(settings, database)
     rooms = _furnish(settings, database, data_dir)

@@ -153,8 +153,10 @@ def _read(path: Path | None) -> str:
     assert path is not None
     try:
         return path.read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read as UTF-8 text: {error}") from None
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{path} is no UTF-8 text: save it as UTF-8, or use --prompt") from None
 
 
 def _read_exchanges(path: Path) -> list[dict[str, str]]:

@@ -41,7 +41,7 @@ class ImportRefusedError(ValueError):
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
-    options.data.mkdir(parents=True, exist_ok=True)
+    options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir = options.data.resolve()
     try:
         base = resolve_base(options.base, data_dir)

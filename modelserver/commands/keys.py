@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.run is not _add and not path.exists():
         return _refuse(f"--data {options.data}: no server has worked there, and no key was made")
     try:
-        options.data.mkdir(parents=True, exist_ok=True)
+        options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with closing(Database(path)) as database:
             options.run(Keys(database), options)
     except (UnknownKeyError, NewerDatabaseError) as error:

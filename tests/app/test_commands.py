@@ -273,6 +273,23 @@ def test_masks_are_made_shown_made_the_default_and_removed(home: Path, tmp_path:
     assert "Good day" not in nod("masks", "show", "night").output
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read: No such file"), ("雅".encode("gbk"), "save it as UTF-8")],
+)
+def test_a_prompt_that_cannot_be_read_is_named_in_words(
+    home: Path, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "voice.txt"
+    if content is not None:
+        path.write_bytes(content)
+    result = nod("masks", "edit", "default", "--prompt-file", str(path))
+    assert result.exit_code == 1
+    assert f"{path} " in result.output
+    assert said in result.output
+    assert "Errno" not in result.output
+
+
 def test_a_mask_longer_than_its_budget_is_refused_and_changes_nothing(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,3 +105,11 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
         _, written = server.communicate(timeout=60)
     assert server.returncode == 130
     assert "Traceback" not in written
+
+
+def test_the_data_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    assert run("keys", "add", "me", "--data", str(tmp_path / "keyed")).returncode == 0
+    with running_modelserver(tmp_path / "served"):
+        pass
+    for name in ("keyed", "served"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
