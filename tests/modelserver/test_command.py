@@ -108,8 +108,9 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_the_data_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
-    assert run("keys", "add", "me", "--data", str(tmp_path / "keyed")).returncode == 0
-    with running_modelserver(tmp_path / "served"):
-        pass
-    for name in ("keyed", "served"):
-        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
+    folder = tmp_path / "deep" / "models"
+    assert run("keys", "add", "me", "--data", str(folder)).returncode == 0
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder = tmp_path / "served"
+    assert run("--data", str(folder), "--engine", "stub", "--host", "0.0.0.0").returncode == 2
+    assert folder.stat().st_mode & 0o777 == 0o700
