@@ -171,6 +171,14 @@ function showState(kind, words) {
 const isAtEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 120;
 const toEnd = () => scroll.scrollTo({ top: scroll.scrollHeight });
 
+// A phone's keyboard takes half of the room: what was said last stays in sight.
+let room = scroll.clientHeight;
+new ResizeObserver(() => {
+  const wasAtEnd = scroll.scrollHeight - scroll.scrollTop - room < 120;
+  room = scroll.clientHeight;
+  if (wasAtEnd) toEnd();
+}).observe(scroll);
+
 // ---- the connection
 
 function connect() {

@@ -457,6 +457,17 @@ async def test_a_chat_streams_survives_a_reload_and_stores_each_message_once(
         assert await session.scalar(stored) == 1
 
 
+async def test_the_newest_message_stays_in_sight_when_a_phones_keyboard_opens(
+    open_page: OpenPage,
+) -> None:
+    page = await open_page("/", viewport={"width": 390, "height": 844})
+    await page.get_by_label("Write a message").fill("How long is the trial?\n" * 60)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[data-seq].bot")).to_have_count(1)
+    await page.set_viewport_size({"width": 390, "height": 450})
+    await expect(page.locator("[data-seq].bot")).to_be_in_viewport()
+
+
 async def test_what_is_written_offline_is_kept_and_sent_later(
     open_page: OpenPage, shop: Database
 ) -> None:
