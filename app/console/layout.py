@@ -41,6 +41,20 @@ PLACES = (
 )
 """Path, name and pictogram of each place."""
 
+_CHINESE_POPUPS = """
+addEventListener("DOMContentLoaded", () => {
+  const words = {
+    popup: ["连接中断", "正在重新连接…"],
+    too_long_message_popup: ["内容过长", "内容太大，无法发送。"],
+  };
+  for (const [id, lines] of Object.entries(words))
+    lines.forEach((line, place) => {
+      document.getElementById(id).children[place].textContent = line;
+    });
+});
+"""
+"""The framework has one language for all who visit a page."""
+
 Build = Callable[[Visit], Awaitable[None]]
 
 
@@ -100,6 +114,8 @@ def _frame(visit: Visit, path: str) -> Iterator[None]:
     ui.add_head_html('<link rel="icon" href="/console/look/mark.svg" type="image/svg+xml">')
     html_lang = "zh-CN" if visit.language is Language.zh else "en"
     ui.add_body_html(f"<script>document.documentElement.lang = '{html_lang}'</script>")
+    if visit.language is Language.zh:
+        ui.add_body_html(f"<script>{_CHINESE_POPUPS}</script>")
     colours = visit.request.cookies.get("nod_colours", "system")
     ui.dark_mode(BASE.get(colours))
     if (outer := ui.context.client.content.parent_slot) is not None:

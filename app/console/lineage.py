@@ -35,7 +35,7 @@ async def _show(visit: Visit) -> None:
             back = await trace_back(session, of)
             forward = await _forward(visit, of)
     except LineageError as error:
-        empty("search_off", say("There is nothing of this name"), str(error))
+        empty("search_off", say("There is nothing of this name"), visit.retell(str(error)))
         return
     with box("grid"):
         _show_tree(visit, say("What taught it"), back)

@@ -6,7 +6,7 @@ from nicegui import ui
 
 from app.console.pieces import box, button, chip, field, tag
 from app.console.visit import Act, Visit
-from bot.masks import count_mask_tokens, edit_mask, list_masks, remove_mask, set_default
+from bot.masks import MaskError, count_mask_tokens, edit_mask, list_masks, remove_mask, set_default
 from store import Mask, UserRole
 from store.text import clean_text
 
@@ -83,10 +83,13 @@ class _MaskCard:
             button("", remove, kind="quiet", picture="delete", hint=say("Remove the exchange"))
 
     def _few_shot(self) -> list[dict[str, str]]:
+        """An exchange of which nothing was filled in is none."""
+        pairs = [[(element.value or "").strip() for element in pair] for pair in self.exchanges]
         return [
-            {"role": role, "content": (element.value or "").strip()}
-            for pair in self.exchanges
-            for role, element in zip(("user", "assistant"), pair, strict=True)
+            {"role": role, "content": words}
+            for pair in pairs
+            if any(pair)
+            for role, words in zip(("user", "assistant"), pair, strict=True)
         ]
 
     def _count(self) -> None:
@@ -109,6 +112,9 @@ class _MaskCard:
                 button(say("Remove"), gone, kind="quiet", picture="delete")
 
     async def _save(self) -> None:
+        few_shot = self._few_shot()
+        if not all(turn["content"] for turn in few_shot):
+            raise MaskError("an exchange needs both its question and its answer")
         async with self.visit.database.write() as session:
             await edit_mask(
                 session,
@@ -116,7 +122,7 @@ class _MaskCard:
                 who=self.visit.user.name,
                 within_tokens=self.visit.nod.settings.mask_tokens,
                 system_prompt=self.prompt.value or "",
-                few_shot=self._few_shot(),
+                few_shot=few_shot,
                 temperature=float(self.temperature.value or 0),
                 max_tokens=int(self.tokens.value or 0),
             )
@@ -141,6 +147,8 @@ def _new_mask(visit: Visit, refresh: Act) -> None:
         async def make() -> None:
             if wanted := (name.value or "").strip():
                 async with visit.database.write() as session:
+                    if wanted in [each.name for each in await list_masks(session)]:
+                        raise MaskError(f"there is a mask {wanted!r} already")
                     await edit_mask(session, wanted, who=visit.user.name)
                 await refresh()
 

@@ -196,6 +196,17 @@ def field(label: str, element: Any, *, hint: str = "") -> Any:
     return element
 
 
+def read_count(element: ui.number, most: int = 1_000_000) -> int:
+    """What was typed into a field for whole numbers; an emptied one is not 0.
+
+    Raises:
+        ValueError: there is no number, or none that fits.
+    """
+    if element.value is None or not 0 <= element.value <= most:
+        raise ValueError(f"{element.props['aria-label']}: give a number from 0 to {most}")
+    return int(element.value)
+
+
 def save_button(visit: Visit, save: Any, needed: UserRole = UserRole.operator) -> None:
     """At the end of a form; off for those who may not."""
     with box("actions wide"):

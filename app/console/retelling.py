@@ -12,7 +12,7 @@ from pathlib import Path
 from app.console.words import CHINESE, Language
 
 _BLANK = re.compile(r"\{(\w+)\}")
-_NESTED = ("why", "said", "words", "state", "measure", "mode")
+_NESTED = ("why", "said", "words", "state", "measure", "mode", "verdict")
 """Blanks that hold what has a Chinese form itself; the others are names and numbers."""
 _MOST_PARTS = 40
 """What has more was written by somebody else: to try all of them in a row would take seconds."""

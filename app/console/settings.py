@@ -11,7 +11,7 @@ from app.console.audit import show_audit
 from app.console.layout import add_page
 from app.console.masks import show_masks
 from app.console.people import show_own_password, show_users
-from app.console.pieces import box, field, heading, save_button, tag, when
+from app.console.pieces import box, field, heading, read_count, save_button, tag, when
 from app.console.visit import Act, Desk, Visit
 from app.cron import read_cron
 from store import Mode, Policy, Setting, Switches, UserRole
@@ -163,11 +163,11 @@ def _schedule(visit: Visit, found: Positions, refresh: Act) -> None:
                 await _switch(
                     visit,
                     retrain_cron=wanted,
-                    retrain_min_examples=int(count.value or 0),
-                    retrain_clock_min_examples=int(needs.value or 0),
-                    retrain_jobs_a_day=int(a_day.value or 0),
+                    retrain_min_examples=read_count(count),
+                    retrain_clock_min_examples=read_count(needs),
+                    retrain_jobs_a_day=read_count(a_day),
                     retrain_quiet_hours=(quiet.value or "").strip(),
-                    canary_share=(share.value or 0) / 100,
+                    canary_share=read_count(share, 50) / 100,
                 )
                 visit.tell(say("Saved"))
                 await refresh()

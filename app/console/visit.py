@@ -57,7 +57,7 @@ class Visit:
         return sentence.format(**values) if values else sentence
 
     def retell(self, told: str) -> str:
-        """What a run or a canary wrote down, in the user's language."""
+        """What a run, a canary or a refusal says, in the user's language."""
         return retell(self.language, told)
 
     def may(self, needed: UserRole) -> bool:
@@ -89,7 +89,7 @@ class Visit:
         try:
             await act()
         except (ValueError, RunActiveError) as error:  # SwitchError, UserError...: to be read
-            self.tell(str(error), is_bad=True)
+            self.tell(self.retell(str(error)), is_bad=True)
         except Exception:
             log.exception("console_action_failed", path=self.request.url.path)
             self.tell(self.say("That did not work; the log says why."), is_bad=True)
