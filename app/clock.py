@@ -13,14 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cron import CronError, read_cron
+from app.lease import APART
 from store import Database, Run, Setting, utc_now
 from store.switches import read_switches
 
 LATE = timedelta(hours=12)
 """A time that passed longer ago is gone: what was due at night begins in the morning, not in the
 next evening."""
-APART = timedelta(minutes=1)
-"""So far the clocks of two machines, and one before and after it is set, may lie apart."""
 KEY = "retrain_clock"
 _A_TICK = timedelta(microseconds=1)
 

@@ -19,6 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import Database, Run, utc_now
 
+APART = timedelta(minutes=1)
+"""So far the clocks of two machines may lie apart. What was written with one that was further ahead
+holds nobody up once it is set right."""
+LONGEST_WAIT = timedelta(hours=1) + APART
+"""A provider may ask for an hour; no run waits longer."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -42,10 +48,15 @@ class Claim:
                 update(Run)
                 .where(
                     Run.is_active,
-                    or_(Run.due_at <= now, Run.cancel_asked_by.is_not(None)),
+                    or_(
+                        Run.due_at <= now,
+                        Run.due_at > now + LONGEST_WAIT,
+                        Run.cancel_asked_by.is_not(None),
+                    ),
                     or_(
                         Run.claimed_until.is_(None),
                         Run.claimed_until < now,
+                        Run.claimed_until > now + self._lease + APART,
                         Run.claimed_by == self._holder,  # our own, from before a crash
                     ),
                 )

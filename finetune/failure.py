@@ -20,6 +20,8 @@ CLOSED = (
 DARK = "The provider trains this base model no more, or not yet: set NOD_BASE_MODEL to another."
 _TRANSIENT = (408, 409, 425, 429)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
+_SHORTEST_KEY = 8
+"""What is shorter is a word such as `none`, for a provider that wants no key."""
 _LONGEST_ASKED_S = 3600.0
 _OUT_OF_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "daily_rate_limit_exceeded")
 _DARK_WORDS = ("deprecated", "shut down", "not available for fine-tuning", "cannot be fine-tuned")
@@ -54,7 +56,7 @@ def judge(error: Exception) -> Failure:
             is_unanswered=isinstance(error, openai.APIConnectionError),
         )
     message = error.message.lower()
-    reason = f"the provider says {error.status_code}: {error.message}"
+    reason = f"the provider says {error.status_code}: {_without_key(error)}"
     if error.status_code == 403 or "fine-tuning is no longer available" in message:
         return Failure(reason=f"{reason}. {CLOSED}", is_transient=False, refusal="closed")
     if error.status_code == 401:
@@ -73,6 +75,12 @@ def judge(error: Exception) -> Failure:
         is_unanswered=may_pass,
         retry_after_s=_retry_after(error),
     )
+
+
+def _without_key(error: openai.APIStatusError) -> str:
+    """The message; some providers say back in it which key they refused."""
+    key = error.request.headers.get("authorization", "").removeprefix("Bearer ")
+    return error.message.replace(key, "***") if len(key) >= _SHORTEST_KEY else error.message
 
 
 def wait_s(attempt: int, retry_after_s: float | None = None) -> float:

@@ -6,10 +6,21 @@ What has learnt what was forgotten since reaches customers only where a person s
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store import AuditEntry, Dataset, ModelVersion, Run, RunEvent, RunState, Stage, utc_now
+from store import (
+    AuditEntry,
+    Dataset,
+    Example,
+    ModelVersion,
+    Run,
+    RunEvent,
+    RunState,
+    Split,
+    Stage,
+    utc_now,
+)
 
 
 class PromoteError(ValueError):
@@ -172,18 +183,27 @@ async def add_candidate(session: AsyncSession, run: Run, model: str) -> None:
     """The model version that a run trained; adding it again changes nothing."""
     known = await session.scalar(select(ModelVersion.id).where(ModelVersion.model == model))
     if known is None:
-        struck_at = await session.scalar(
-            select(Dataset.struck_at).where(Dataset.id == run.dataset_id)
-        )
         session.add(
             ModelVersion(
                 model=model,
                 base_model=run.base_model,
                 run_id=run.id,
                 dataset_id=run.dataset_id,
-                tainted_at=struck_at,  # forgotten while it was trained
+                tainted_at=await _struck_at(session, run),
             )
         )
+
+
+async def _struck_at(session: AsyncSession, run: Run) -> datetime | None:
+    """When something was forgotten that was trained on; what is held out teaches nothing."""
+    if run.dataset_id is None:
+        return None
+    dataset = await session.get_one(Dataset, run.dataset_id)
+    lines = select(func.count(Example.id)).where(
+        Example.dataset_id == dataset.id, Example.split == Split.train
+    )
+    is_whole = await session.scalar(lines) == dataset.train_count
+    return None if is_whole else dataset.struck_at
 
 
 async def candidate_of(session: AsyncSession, run: Run) -> ModelVersion:

@@ -321,6 +321,15 @@ async def test_a_clock_that_was_wrong_and_is_set_right_goes_on(shift: Shift) -> 
         assert await shift.triggers() == ["schedule"]
 
 
+async def test_a_lease_from_a_clock_that_was_ahead_holds_nobody_up(shift: Shift) -> None:
+    async with shift.database.write() as session:
+        expires_at = NIGHT + timedelta(days=400)
+        session.add(Lease(name="scheduler", holder="killed", expires_at=expires_at))
+    async with shift.begun():
+        await shift.live_through(seconds=20)
+        assert await shift.triggers() == ["schedule"]
+
+
 async def test_a_database_that_is_away_at_the_start_is_waited_for(
     shift: Shift, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.claim import Claim
-from store import Database
+from store import Database, Run, utc_now
 from tests.finetune.test_retrain import request
 
 LEASE_S = 0.6
@@ -46,3 +48,22 @@ def fail_first(database: Database) -> object:
             yield session
 
     return fragile
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_from_the_run(database: Database) -> None:
+    """Both times were written while the clock was a day ahead."""
+    run = await request(database)
+    tomorrow = utc_now() + timedelta(days=1)
+    async with database.write() as session:
+        ahead = {"due_at": tomorrow, "claimed_until": tomorrow, "claimed_by": "killed"}
+        await session.execute(update(Run).values(ahead))
+    taken = await Claim(database, "ours", LEASE_S).take()
+    assert taken is not None
+    assert taken.id == run.id
+
+
+async def test_a_provider_that_asks_for_an_hour_gets_it(database: Database) -> None:
+    await request(database)
+    async with database.write() as session:
+        await session.execute(update(Run).values(due_at=utc_now() + timedelta(seconds=3601)))
+    assert await Claim(database, "ours", LEASE_S).take() is None

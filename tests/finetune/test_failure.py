@@ -43,6 +43,17 @@ def test_a_wrong_key_names_the_setting() -> None:
     assert "NOD_TRAINER_API_KEY" in judge(refusal(openai.AuthenticationError, 401)).reason
 
 
+def test_a_key_that_the_provider_says_back_is_not_told() -> None:
+    request = httpx2.Request(
+        "POST", "https://api.example/v1/files", headers={"authorization": "Bearer tr-secret-42"}
+    )
+    response = httpx2.Response(401, request=request)
+    error = openai.AuthenticationError("tr-secret-42 is no key", response=response, body=None)
+    reason = judge(error).reason
+    assert "tr-secret-42" not in reason
+    assert "401: *** is no key" in reason
+
+
 def test_the_wait_that_the_provider_asks_for_is_kept_within_an_hour() -> None:
     def asked_for(value: str) -> float | None:
         return judge(refusal(openai.RateLimitError, 429, **{"retry-after": value})).retry_after_s

@@ -7,18 +7,30 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from sqlalchemy import select
 
+from bot.forgetting import ask_to_forget
 from finetune.dataset import freeze
 from finetune.erase import erase
 from finetune.evaluate import keep_answer
 from finetune.judge import Judge, Preference
 from finetune.questions import CANDIDATE, LIVE
 from finetune.trial import Trial
-from store import Database, EvaluationItem, Example, Forgetting, Run, Split, conversation_id
-from tests.finetune.shop import approve, approve_many
+from store import (
+    Database,
+    EvaluationItem,
+    Example,
+    Forgetting,
+    ModelVersion,
+    Run,
+    Split,
+    conversation_id,
+)
+from tests.finetune.shop import Shop, approve, approve_many
 from tests.finetune.test_dataset import HELD_OUT, IN_TRAIN, PLAIN, freeze_now, make
 from tests.finetune.test_forget import SECRET, ask, everything_stored
+from tests.finetune.test_retrain import request
 
 
 async def forget(database: Database) -> None:
@@ -95,3 +107,28 @@ async def test_while_a_judge_thinks(database: Database) -> None:
         run = (await session.scalars(select(Run))).one()
     await trial._judge_pair(run, judge, live, candidate)
     assert SECRET not in await everything_stored(database)
+
+
+@pytest.mark.parametrize(("side", "state"), [("holdout", "promoted"), ("train", "refused")])
+async def test_while_a_model_is_trained_it_is_tainted_by_what_it_learns_alone(
+    shop: Shop, side: str, state: str
+) -> None:
+    """What is held out teaches nothing: nobody has to pay for another training."""
+    run = await request(shop.database)
+    while run.job_id is None:
+        await shop.retrainer.step()
+        async with shop.database.read() as session:
+            run = await session.get_one(Run, run.id)
+    async with shop.database.read() as session:
+        ids = await session.scalars(
+            select(Example.conversation_id).where(Example.split == Split(side)).order_by(Example.id)
+        )
+        last = ids.all()[-1]
+    async with shop.database.write() as session:
+        await session.run_sync(ask_to_forget, last, "olga")
+    await forget(shop.database)
+    run = await shop.run_to_the_end()
+    assert run.state == state, run.verdict or run.error
+    async with shop.database.read() as session:
+        version = (await session.scalars(select(ModelVersion))).one()
+    assert (version.tainted_at is not None) == (side == "train")
