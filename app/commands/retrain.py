@@ -41,7 +41,8 @@ def retrain(
     A running Nod does the work, where there is one: with --no-watch the command returns at once.
     Else it is done here. Ctrl+C only ends the watching: the run goes on at the next start.
 
-    Exits with 0 when the run came to a verdict, promoted or not; with 1 when it failed.
+    Exits with 0 when the run came to a verdict, promoted or not, or was skipped with a reason; with
+    1 when it failed.
 
     Examples:
 

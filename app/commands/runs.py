@@ -24,7 +24,7 @@ runs = typer.Typer(help="What was trained, and what came of it: `nod runs` shows
 @runs.callback(invoke_without_command=True)
 def list_runs(
     context: typer.Context,
-    number: Annotated[int, typer.Option("--number", "-n", help="So many at most.")] = 10,
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="So many at most.")] = 10,
 ) -> None:
     """Show the last runs."""
     if context.invoked_subcommand is None:

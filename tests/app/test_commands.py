@@ -166,6 +166,10 @@ def test_nothing_yet_is_said_in_words(home: Path) -> None:
     assert "smollm2-135m-instruct (base)" in nod("status").output
 
 
+def test_no_runs_at_all_are_not_asked_for(home: Path) -> None:
+    assert nod("runs", "-n", "0").exit_code == 2
+
+
 def test_a_database_of_a_newer_version_is_left_alone(home: Path) -> None:
     assert nod("mode").exit_code == 0
     with sqlite3.connect(home / "nod.db") as connection:
