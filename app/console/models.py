@@ -20,6 +20,9 @@ from app.console.pieces import (
 from app.console.visit import Desk, Visit
 from finetune.promote import live_version, promote, roll_back, start_canary, version_before
 from store import ModelVersion, Stage, UserRole
+from store.switches import read_switches
+
+PAUSED = "No conversation tries it yet: the candidate's share is 0, see the settings"
 
 
 def add(desk: Desk) -> None:
@@ -176,7 +179,9 @@ def _canary_button(visit: Visit, version: ModelVersion) -> None:
     async def try_it() -> None:
         async with visit.database.write() as session:
             await start_canary(session, version.id, visit.user.name)
-        visit.tell(say("A share of the conversations tries it now"))
+            share = (await read_switches(session)).canary_share
+        words = "A share of the conversations tries it now" if share else PAUSED
+        visit.tell(say(words))
 
     asking_button(
         visit,

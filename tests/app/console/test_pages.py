@@ -2,9 +2,9 @@
 
 import pytest
 from playwright.async_api import Page, expect
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from store import Database, Run, RunState
+from store import Database, ModelVersion, Run, RunState, Stage
 
 from .conftest import OpenPage
 
@@ -46,6 +46,30 @@ async def test_no_page_is_wider_than_a_phone(open_page: OpenPage) -> None:
         await page.goto(f"/console{path}")
         await expect(page.get_by_role("heading", level=1)).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+async def test_the_buttons_of_a_table_are_within_a_phones_reach(
+    open_page: OpenPage, shop: Database
+) -> None:
+    model = "ft:smollm2-135m-instruct:nod:nod-v1:m1fvOYx3"
+    async with shop.write() as session:
+        session.add(
+            ModelVersion(model=model, base_model="smollm2-135m-instruct", stage=Stage.retired)
+        )
+    page = await open_page("/console/", as_="olga")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/knowledge", "/models", "/settings"):
+        await page.goto(f"/console{path}")
+        buttons = page.locator("main .scroll td .button")
+        await expect(buttons.first).to_be_visible()
+        cut = await buttons.evaluate_all(
+            """all => all.filter((each) => each.getBoundingClientRect().right
+                > each.closest(".scroll").getBoundingClientRect().right)
+                .map((each) => each.innerText)"""
+        )
+        assert cut == [], path
+    async with shop.write() as session:
+        await session.execute(delete(ModelVersion).where(ModelVersion.model == model))
 
 
 async def test_an_address_that_leads_nowhere_says_so_and_leads_back(open_page: OpenPage) -> None:
