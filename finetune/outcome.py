@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from finetune.gate import Decision
-from finetune.promote import candidate_of, live_version, promote, start_canary
+from finetune.promote import candidate_of, hold_live, promote, start_canary
 from store import Run, RunState
 from store.switches import read_switches
 
@@ -17,7 +17,7 @@ async def carry_out(
     is enough.
     Nothing goes live on a comparison with what is not live any more.
     """
-    version, live = await candidate_of(session, run), await live_version(session)
+    version, live = await candidate_of(session, run), await hold_live(session)
     reasons = list(decision.reasons)
     if (live.id if live else None) != run.verdict.get("live_id"):
         reasons.insert(0, "another model went live meanwhile: run it again to compare")

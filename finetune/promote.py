@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import (
@@ -51,8 +52,8 @@ async def promote(
         TaintedError: it is tainted, and nobody said so.
         PromoteError: there is no such version.
     """
+    live = await hold_live(session)
     version = await get_version(session, version_id)
-    live = await live_version(session)
     if live is version:
         return version
     _refuse_tainted(version, even_tainted)
@@ -61,7 +62,7 @@ async def promote(
     await _retire(session, live, now)
     version.stage, version.promoted_at, version.retired_at = Stage.live, now, None
     _log(session, who, "promote", live, version)
-    await session.flush()
+    await _flush(session)
     return version
 
 
@@ -80,7 +81,7 @@ async def roll_back(
         TaintedError: the one before is tainted, and nobody said so.
         PromoteError: no version is live.
     """
-    live = await live_version(session)
+    live = await hold_live(session)
     if live is None:
         raise PromoteError("no tuned model is live, so there is nothing to roll back")
     before = await version_before(session, live)
@@ -90,7 +91,7 @@ async def roll_back(
         # Its `promoted_at` stays, so that the next roll back goes further back, not forward again.
         before.stage, before.retired_at = Stage.live, None
     _log(session, who, "roll_back", live, before)
-    await session.flush()
+    await _flush(session)
     return before
 
 
@@ -128,7 +129,7 @@ async def start_canary(session: AsyncSession, version_id: int, who: str) -> Mode
     version.stage, version.canary_from, version.canary = Stage.canary, utc_now(), {}
     version.retired_at = None
     _log(session, who, "start_canary", before, version)
-    await session.flush()
+    await _flush(session)
     return version
 
 
@@ -179,6 +180,14 @@ async def live_version(session: AsyncSession) -> ModelVersion | None:
     return await session.scalar(select(ModelVersion).where(ModelVersion.stage == Stage.live))
 
 
+async def hold_live(session: AsyncSession) -> ModelVersion | None:
+    """What is live, until the commit: who else changes it at the same time waits, and sees this."""
+    held = select(ModelVersion.id).where(ModelVersion.stage == Stage.live).with_for_update()
+    await session.execute(held)
+    # Asked anew: after waiting PostgreSQL gives the row that was live, or none.
+    return await live_version(session)
+
+
 async def add_candidate(session: AsyncSession, run: Run, model: str) -> None:
     """The model version that a run trained; adding it again changes nothing."""
     known = await session.scalar(select(ModelVersion.id).where(ModelVersion.model == model))
@@ -220,6 +229,14 @@ async def _close_run(
     if run is not None and run.state is RunState.canary:
         run.state = state
         session.add(RunEvent(run_id=run.id, message=note))
+
+
+async def _flush(session: AsyncSession) -> None:
+    """Where nothing was live, or no canary, there is nothing to hold: the index decides."""
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise PromoteError("another version took this place just now: look again") from None
 
 
 async def _retire(session: AsyncSession, version: ModelVersion | None, at: datetime) -> None:

@@ -112,7 +112,14 @@ class Trainer:
         """SIGTERM asks it to save a checkpoint and go, SIGKILL ends it."""
         if not self.has_ended():
             with contextlib.suppress(ProcessLookupError, ValueError, OSError):
-                os.kill(int((self._folder / "trainer.pid").read_text()), number)
+                os.kill(self._pid, number)
+
+    @property
+    def _pid(self) -> int:
+        # The note may still be that of an earlier trainer, whose number is somebody else's now.
+        if self._process is not None:
+            return self._process.pid
+        return int((self._folder / "trainer.pid").read_text())
 
     def explain_death(self) -> str:
         """Why it ended without saying so, in words for the person who waits for the model."""

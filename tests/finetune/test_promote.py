@@ -178,3 +178,30 @@ async def test_a_tainted_candidate_reaches_no_customer_however_good_it_is(
     async with database.read() as session:
         [version] = await session.scalars(select(ModelVersion))
     assert version.stage is Stage.candidate
+
+
+async def test_a_roll_back_during_a_promotion_follows_it(any_database: Database) -> None:
+    first, second = await add_versions(any_database, 2)
+    await promote_now(any_database, first)
+    async with any_database.write() as session:
+        await promote(session, second, "run 2")
+        rolling_back = asyncio.create_task(roll_back_now(any_database))
+        await asyncio.sleep(0.3)
+    assert await rolling_back == "ft:m0"
+    assert await live_model(any_database) == "ft:m0"
+
+
+async def test_a_first_promotion_during_another_is_refused_in_words_or_follows_it(
+    any_database: Database,
+) -> None:
+    first, second = await add_versions(any_database, 2)
+    async with any_database.write() as session:
+        await promote(session, first, "run 1")
+        promoting = asyncio.create_task(promote_now(any_database, second))
+        await asyncio.sleep(0.3)
+    [refusal] = await asyncio.gather(promoting, return_exceptions=True)
+    if refusal is None:
+        assert await live_model(any_database) == "ft:m1"
+    else:
+        assert isinstance(refusal, PromoteError)
+        assert await live_model(any_database) == "ft:m0"

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -328,3 +329,19 @@ def test_a_folder_among_the_files_keeps_no_server_from_starting(workshop: Worksh
     (workshop.data_dir / "files" / "file-1.part").touch()
     Files(workshop.database, workshop.data_dir / "files")
     assert [path.name for path in (workshop.data_dir / "files").iterdir()] == ["lost+found"]
+
+
+def test_who_is_to_stop_right_after_its_start_is_the_trainer_and_nobody_else(
+    tmp_path: Path,
+) -> None:
+    """Its process id is not noted yet: the note is that of one that is long gone."""
+    bystander, process = (subprocess.Popen(["sleep", "60"]) for _ in range(2))
+    try:
+        (tmp_path / "trainer.pid").write_text(str(bystander.pid))
+        Trainer(tmp_path, process).send(signal.SIGTERM)
+        assert process.wait(5) == -signal.SIGTERM
+        assert bystander.poll() is None
+    finally:
+        for each in (bystander, process):
+            each.kill()
+            each.wait()
