@@ -28,6 +28,7 @@ from app.commands import (
     tag,
     users,
 )
+from app.help_text import flow
 from app.terminal import flags, screen
 
 EPILOG = """\
@@ -94,3 +95,4 @@ users.add_to(app)
 show.add_to(app)
 doctor.add_to(app)
 backup.add_to(app)
+flow(app)

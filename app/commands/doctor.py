@@ -19,7 +19,7 @@ def doctor() -> None:
 
       nod doctor
 
-      NOD_MODEL_BASE_URL=https://api.openai.com/v1 NOD_MODEL_API_KEY=sk-... nod doctor
+      NOD_MODEL_BASE_URL=https://api.openai.com/v1 nod doctor
     """
     run(_doctor, log_level="error")
 

@@ -23,8 +23,8 @@ def ingest(
 ) -> None:
     """Give the bot documents to look up: Markdown, text, HTML, PDF, DOCX, CSV and XLSX.
 
-    What has not changed is skipped; of a folder, what has gone from it is removed. CSV and XLSX
-    hold questions and answers.
+    What has not changed is skipped; of a folder, what has gone from it is removed. A table with
+    columns for questions and answers holds pairs; any other is looked up row by row.
 
     Examples:
 

@@ -103,7 +103,7 @@ def prepare(
 
       nod prepare faq.csv                       a question for each remedy
       nod prepare -q faq.csv --form chat        all accepted, for a chat model
-      nod prepare --dry-run big.jsonl           only the report, with tokens and costs
+      nod prepare --dry-run big.jsonl           only the report, with its costs
       nod prepare --to-review result.json       a chat into the review queue
 
       nod prepare --sample sentiment            a file to start from

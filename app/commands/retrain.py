@@ -50,7 +50,7 @@ def retrain(
 
       nod retrain --epochs 5 --no-watch
 
-      nod retrain --base smollm2-135m-instruct --base ~/models/qwen3-0.6b-q8_0.gguf
+      nod retrain --base smollm2-135m-instruct --base ~/qwen3-0.6b-q8_0.gguf
     """
     run(lambda settings: _retrain(settings, watch, epochs, method, base or []))
 

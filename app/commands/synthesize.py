@@ -40,7 +40,7 @@ def synthesize(
 
     Example:
 
-      nod synthesize --topic "mattresses" --aspects "delivery, returns, care" --n 15
+      nod synthesize --topic mattresses --aspects "delivery, returns" --n 15
     """
     names = [name.strip() for given in aspects or () for name in given.split(",")]
     run(lambda settings: _synthesize(settings, topic, names, count, model, temperature, output))
