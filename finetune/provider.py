@@ -8,6 +8,7 @@ ended, what it made is found and removed.
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,13 @@ def _as_row(run_id: int, event: FineTuningJobEvent) -> RunEvent:
         provider_id=event.id,
         level=event.level,
         message=event.message,
-        data=event.data if isinstance(event.data, dict) else {},
+        data=_measured(event.data) if isinstance(event.data, dict) else {},
         created_at=datetime.fromtimestamp(event.created_at, UTC),
     )
+
+
+def _measured(data: dict[str, Any]) -> dict[str, Any]:
+    """Without what is no number, such as the loss of a training that diverged: no curve has it."""
+    return {
+        key: value for key, value in data.items() if not isinstance(value, float) or isfinite(value)
+    }

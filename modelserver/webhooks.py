@@ -105,7 +105,7 @@ class Webhooks:
             # Its body is of no interest, however long it is.
             with http.stream("POST", self._url, content=body, headers=headers) as answer:
                 status, retry_after = answer.status_code, answer.headers.get("retry-after")
-        except (httpx2.HTTPError, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError, OSError) as error:
             return type(error).__name__, None
         if 200 <= status < 300:
             return None, None

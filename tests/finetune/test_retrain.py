@@ -2,13 +2,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from openai.types.fine_tuning import FineTuningJobEvent
 from sqlalchemy import func, select, update
 
 from bot.review import ReviewError
 from bot.tags import set_tags
 from finetune.failure import CLOSED
 from finetune.promote import live_version
-from finetune.provider import run_key
+from finetune.provider import _as_row, run_key
 from finetune.questions import CANDIDATE, LIVE
 from finetune.run import cancel_run, request_run
 from finetune.verdict import read_origins
@@ -447,3 +448,11 @@ async def test_tags_of_reviews_become_slices_that_the_gate_weighs(shop: Shop) ->
     assert origins
     assert all({"tag:price", "channel:web"} <= each.slices for each in origins.values())
     assert "slice tag:price" in [each["name"] for each in run.verdict["findings"]]
+
+
+async def test_a_loss_that_is_no_number_is_left_out_of_the_runs_story() -> None:
+    event = FineTuningJobEvent(
+        id="e", object="fine_tuning.job.event", created_at=0, level="info", message="Step 3",
+        data={"step": 3, "train_loss": 0.5, "valid_loss": float("nan")},
+    )  # fmt: skip
+    assert _as_row(1, event).data == {"step": 3, "train_loss": 0.5}

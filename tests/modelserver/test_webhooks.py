@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from openai import AsyncOpenAI, InvalidWebhookSignatureError
 
@@ -153,3 +154,22 @@ async def test_the_event_is_as_openai_writes_it(tmp_path: Path) -> None:
     assert set(event) == {"id", "object", "created_at", "type", "data"}
     assert event["object"] == "event"
     database.close()
+
+
+@pytest.mark.parametrize("host", ["hooks..example", "a" * 70 + ".example", "\u2028.example"])
+def test_a_host_that_no_name_can_be_is_a_receiver_that_is_away(tmp_path: Path, host: str) -> None:
+    """Such a slip of the pen passes for a URL, and ended the thread that posts."""
+    database = Database(tmp_path / "modelserver.sqlite3")
+    webhooks = Webhooks(database, url=f"http://{host}/x", secret=SECRET)
+    with database.transaction() as db:
+        db.execute(
+            "INSERT INTO deliveries (job_id, type, created_at, next_at)"
+            " VALUES ('ftjob-1', 'fine_tuning.job.failed', unixepoch(), 0)"
+        )
+    with httpx2.Client(timeout=1) as http:
+        due = webhooks._next()
+        assert due is not None
+        webhooks._deliver(http, due)
+    row = database.row("SELECT * FROM deliveries")
+    assert row is not None
+    assert (row["attempts"], row["ended_at"]) == (1, None)
