@@ -15,25 +15,37 @@ def folder_of(home: Path, version: int) -> Path:
 
 
 async def write_file(database: Database, dataset: Dataset, side: Split, home: Path) -> Path:
-    """Write one side to HOME/datasets/vN/SIDE.jsonl."""
+    """Write one side to HOME/datasets/vN/SIDE.jsonl.
+
+    Who is forgotten while it is written would be in it again: then it is written anew.
+    """
+    path = folder_of(home, dataset.version) / f"{side}.jsonl"
+    written = None
+    while (text := await _read(database, dataset, side)) != written:
+        await asyncio.to_thread(write_whole, path, text)
+        written = text
+    return path
+
+
+async def _read(database: Database, dataset: Dataset, side: Split) -> str:
     async with database.read() as session:
         lines = await session.scalars(
             select(Example.line)
             .where(Example.dataset_id == dataset.id, Example.split == side)
             .order_by(Example.seq)
         )
-        text = "".join(f"{line}\n" for line in lines)
-    path = folder_of(home, dataset.version) / f"{side}.jsonl"
-    await asyncio.to_thread(write_whole, path, text)
-    return path
+        return "".join(f"{line}\n" for line in lines)
 
 
 def write_whole(path: Path, text: str) -> None:
     """Put a text in the place of what a file held, if it held anything."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # on a full disk it would take the room that is left

@@ -4,6 +4,9 @@ On SQLite one writer waits for the other; on PostgreSQL both are at work at once
 """
 
 import asyncio
+import errno
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,9 +14,11 @@ import pytest
 from sqlalchemy import select
 
 from bot.forgetting import ask_to_forget
+from finetune import files
 from finetune.dataset import freeze
 from finetune.erase import erase
 from finetune.evaluate import keep_answer
+from finetune.files import write_whole
 from finetune.judge import Judge, Preference
 from finetune.questions import CANDIDATE, LIVE
 from finetune.trial import Trial
@@ -89,6 +94,41 @@ async def test_while_an_answer_to_them_is_kept(any_database: Database) -> None:
         await asyncio.sleep(0.3)
     await erasing
     assert SECRET not in await everything_stored(any_database)
+
+
+async def test_while_a_dataset_is_written_to_disk(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines are read, the conversation is erased, and only then they are written."""
+    await approve_many(database)
+    await approve(database, f"A {SECRET}?", f"The {SECRET} is.", address=IN_TRAIN)
+    await ask(database, IN_TRAIN)
+    dataset = await freeze_now(database)
+    loop, written = asyncio.get_running_loop(), []
+
+    def write_late(path: Path, text: str) -> None:
+        if not written:
+            asyncio.run_coroutine_threadsafe(forget(database), loop).result()
+        written.append(text)
+        write_whole(path, text)
+
+    monkeypatch.setattr(files, "write_whole", write_late)
+    path = await files.write_file(database, dataset, Split.train, tmp_path)
+    assert SECRET in written[0]
+    assert SECRET not in path.read_text()
+    assert len(path.read_text().splitlines()) == dataset.train_count - 1
+
+
+def test_a_file_that_finds_no_room_leaves_no_piece_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "datasets" / "train.jsonl", "words of a customer")
+    assert list((tmp_path / "datasets").iterdir()) == []
 
 
 async def test_while_a_judge_thinks(database: Database) -> None:
