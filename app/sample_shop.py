@@ -1,7 +1,10 @@
 """Loads the sample shop at the first start; killed anywhere, the next start goes on."""
 
+from contextlib import suppress
+
 import structlog
 from sqlalchemy import exists, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.nod import Nod
@@ -18,10 +21,11 @@ log = structlog.get_logger(__name__)
 
 async def begin_sample_shop(database: Database) -> None:
     """Note that it is to be loaded, where the store is empty at the first start."""
-    async with database.write() as session:
-        if await session.get(Setting, KEY) is not None or await _is_used(session):
-            return
-        session.add(Setting(key=KEY, value=LOADING, updated_by="nod"))
+    with suppress(IntegrityError):  # another process has noted it meanwhile
+        async with database.write() as session:
+            if await session.get(Setting, KEY) is not None or await _is_used(session):
+                return
+            session.add(Setting(key=KEY, value=LOADING, updated_by="nod"))
 
 
 async def load_sample_shop(nod: Nod) -> bool:

@@ -7,6 +7,7 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import AuditEntry, Database, Login, User, UserRole, utc_now
@@ -155,12 +156,18 @@ async def link_telegram(
 
 
 async def ensure_owner(database: Database, *, who: str = "nod") -> str | None:
-    """Make the user `owner` where there is no user yet; its new password, to be shown once."""
+    """Make the user `owner` where there is no user yet; its new password, to be shown once.
+
+    Of several processes that start together one makes it, and has the password.
+    """
     async with database.read() as session:
         if await session.scalar(select(func.count(User.id))):
             return None
     password = secrets.token_urlsafe(12)
-    await add_user(database, "owner", password, UserRole.owner, who=who)
+    try:
+        await add_user(database, "owner", password, UserRole.owner, who=who)
+    except (UserError, IntegrityError):  # another process has made it meanwhile
+        return None
     return password
 
 

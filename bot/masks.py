@@ -5,6 +5,7 @@ from reprlib import repr as shorten
 from typing import Any
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.prompt import DEFAULT_BUDGET, SYSTEM_PROMPT
@@ -21,13 +22,17 @@ class MaskError(ValueError):
 
 
 async def ensure_default(database: Database) -> Mask:
-    """The default mask, made at the first start."""
-    async with database.write() as session:
-        mask = await session.scalar(select(Mask).where(Mask.is_default))
-        if mask is None:
-            mask = new_default()
-            session.add(mask)
+    """The default mask, made at the first start; several processes may try it at the same time."""
+    try:
+        async with database.write() as session:
+            mask = await session.scalar(select(Mask).where(Mask.is_default))
+            if mask is None:
+                mask = new_default()
+                session.add(mask)
         return mask
+    except IntegrityError:
+        async with database.read() as session:
+            return await read_default(session)
 
 
 async def read_default(session: AsyncSession) -> Mask:
