@@ -7,9 +7,11 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.lease import Duty
 from app.nod import Nod
 from app.pairs import import_pairs, read_pairs
 from app.sample import DOCUMENTS, PAIRS
+from bot.claim import LEASE_S, make_owner
 from store import Conversation, Database, Document, DocumentKind, Setting
 
 CHANNEL = "sample"
@@ -29,11 +31,28 @@ async def begin_sample_shop(database: Database) -> None:
 
 
 async def load_sample_shop(nod: Nod) -> bool:
-    """Load it, where that was begun and not ended; whether it was."""
-    async with nod.database.read() as session:
-        state = await session.get(Setting, KEY)
-    if state is None or state.value != LOADING:
+    """Load it, where that was begun and not ended; whether it was.
+
+    Of several workers one does, and where it fails or is killed, the next round of any.
+    """
+    if not await _is_loading(nod.database):
         return False
+    duty = Duty(nod.database, KEY, make_owner(), lease_s=LEASE_S)
+    if not await duty.take():
+        return False
+    try:
+        return await _is_loading(nod.database) and await _load(nod)
+    finally:
+        await duty.give_back()
+
+
+async def _is_loading(database: Database) -> bool:
+    async with database.read() as session:
+        state = await session.get(Setting, KEY)
+    return state is not None and state.value == LOADING
+
+
+async def _load(nod: Nod) -> bool:
     pairs = await import_pairs(
         nod.database, read_pairs(PAIRS), channel=CHANNEL, source="the sample shop"
     )
