@@ -205,9 +205,14 @@ class Settings(BaseSettings):
     @property
     def web_url(self) -> str:
         """Where a browser finds Nod."""
+        return (self.public_url or self.local_url).rstrip("/")
+
+    @property
+    def local_url(self) -> str:
+        """Where the web server answers, seen from this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         shown = f"[{host}]" if ":" in host else host
-        return (self.public_url or f"http://{shown}:{self.port}").rstrip("/")
+        return f"http://{shown}:{self.port}"
 
 
 def split_commas(value: str) -> tuple[str, ...]:

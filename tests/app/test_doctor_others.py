@@ -13,6 +13,7 @@ from app.command_line import app
 from app.doctor import Finding, State
 from app.doctor.announcing import check_email, check_webhook
 from app.doctor.endpoints import check_judge, check_trainer
+from app.doctor.machine import check_port
 from app.settings import Settings
 from tests.app.mailbox import open_mailbox
 from tests.loopback import Answering, serving
@@ -31,6 +32,13 @@ def nowhere() -> Iterator[str]:
     """Where something listens that speaks no HTTP, and hears what it is told."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+class Nod(Answering):
+    """The web server of a Nod that shares its data folder with other processes."""
+
+    def do_GET(self) -> None:
+        self.answer(200, b'{"status": "ok", "models": "elsewhere"}')
 
 
 def smtp(user: str, port: int, kind: str = "smtp") -> SecretStr:
@@ -167,3 +175,16 @@ def test_the_doctor_names_each_that_is_configured(
     ill = [line for line in result.output.splitlines() if line.startswith("ill")]
     for what in ("trainer", "judge", "e-mail", "webhook"):
         assert sum(line[6:].startswith(what) for line in ill) == 1, result.output
+
+
+@pytest.mark.parametrize(
+    ("who", "state", "said"),
+    [(Nod, State.well, "Nod answers at"), (Bare, State.ill, "in use")],
+)
+async def test_a_port_that_is_taken_is_well_where_nod_itself_has_it(
+    who: type[Answering], state: State, said: str, settings: Check
+) -> None:
+    with serving(who) as url:
+        found = await check_port(settings(port=int(url.rsplit(":", 1)[1])), None)
+    assert found.state is state
+    assert said in found.said
