@@ -24,6 +24,7 @@ from app.shutdowns import warn_of_shutdowns
 from bot.claim import back_off_s, make_owner
 from finetune import second_look
 from finetune.budget import quiet_until
+from finetune.files import remove_struck
 from finetune.forget import forget_by_age
 from finetune.run import RunActiveError, Trigger, is_due_by_count, request_run
 from store import Review, utc_now
@@ -33,6 +34,7 @@ STEP_EVERY_S = 2.0
 COUNT_EVERY_S = 20.0
 FORGET_EVERY_S = 1.0
 LOOK_AT_AGE_EVERY_S = 3600.0
+LOOK_AT_FILES_EVERY_S = 300.0
 LOOK_AT_CANARY_EVERY_S = 60.0
 LOOK_TWICE_EVERY_S = 300.0
 LOOK_AT_MODELS_EVERY_S = 6 * 3600.0
@@ -69,6 +71,7 @@ class Scheduler:
         self._every(FORGET_EVERY_S, self._when_on_duty(self._forget))
         if self._nod.settings.retention_days is not None:
             self._every(LOOK_AT_AGE_EVERY_S, self._when_on_duty(self._forget_by_age))
+        self._every(LOOK_AT_FILES_EVERY_S, self._remove_struck)  # on duty or not: each its own
         self._every(COUNT_EVERY_S, self._when_on_duty(self._start_by_count))
         self._every(LOOK_AT_CANARY_EVERY_S, self._when_on_duty(self._look_at_canary))
         self._every(LOOK_TWICE_EVERY_S, self._when_on_duty(self._look_twice))
@@ -122,6 +125,9 @@ class Scheduler:
         days = self._nod.settings.retention_days
         if days is not None and (count := await forget_by_age(self._nod.database, days)):
             log.info("conversations_too_old", conversations=count, days=days)
+
+    async def _remove_struck(self) -> None:
+        await remove_struck(self._nod.database, self._nod.settings.home)
 
     async def _look_at_canary(self) -> None:
         await self._nod.canary.step()

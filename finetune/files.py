@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
+import structlog
 from sqlalchemy import select
 
 from store import Database, Dataset, Example, Split
+
+log = structlog.get_logger(__name__)
 
 
 def folder_of(home: Path, version: int) -> Path:
@@ -25,6 +29,31 @@ async def write_file(database: Database, dataset: Dataset, side: Split, home: Pa
         await asyncio.to_thread(write_whole, path, text)
         written = text
     return path
+
+
+async def remove_struck(database: Database, home: Path) -> None:
+    """Remove the files that still have lines which were struck out.
+
+    Who forgets removes them on its own machine; another one, where the run was before, has to look.
+    """
+    async with database.read() as session:
+        struck = await session.scalars(select(Dataset).where(Dataset.struck_at.is_not(None)))
+        datasets = struck.all()
+    for dataset in datasets:
+        folder = folder_of(home, dataset.version)
+        if folder.is_dir() and not await _is_as_stored(database, dataset, folder):
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            log.info("struck_files_removed", dataset=dataset.version)
+
+
+async def _is_as_stored(database: Database, dataset: Dataset, folder: Path) -> bool:
+    for side in Split:
+        path = folder / f"{side}.jsonl"
+        if path.exists():
+            held = await asyncio.to_thread(path.read_bytes)
+            if held != (await _read(database, dataset, side)).encode():
+                return False
+    return True
 
 
 async def _read(database: Database, dataset: Dataset, side: Split) -> str:
