@@ -7,6 +7,8 @@ from sqlalchemy.exc import IntegrityError
 
 from store import Database, Lease, utc_now
 
+SCHEDULER = "scheduler"
+"""The duty of the scheduler that works."""
 APART = timedelta(minutes=1)
 """So far the clocks of two machines may lie apart. A lease from one that was further ahead, before
 it was set right, holds nobody up."""

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.announcing import Announcer
 from app.announcing.senders import open_announcer
 from app.clock import Clock, has_begun
-from app.lease import Duty
+from app.lease import SCHEDULER, Duty
 from app.nod import Nod
 from app.shutdowns import warn_of_shutdowns
 from bot.claim import back_off_s, make_owner
@@ -53,7 +53,7 @@ class Scheduler:
 
     def __init__(self, nod: Nod) -> None:
         self._nod = nod
-        self._duty = Duty(nod.database, "scheduler", make_owner(), lease_s=LEASE_S)
+        self._duty = Duty(nod.database, SCHEDULER, make_owner(), lease_s=LEASE_S)
         self._jobs = AsyncIOScheduler(
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": MISFIRE_S},

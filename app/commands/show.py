@@ -5,10 +5,22 @@ from rich.markup import escape
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.home import Holder, read_holder
+from app.home import read_holder
+from app.lease import SCHEDULER
 from app.settings import Settings
 from app.terminal import run, screen, table
-from store import Chunk, Conversation, Document, ModelVersion, Reply, ReplyStatus, Stage, Turn
+from store import (
+    Chunk,
+    Conversation,
+    Document,
+    Lease,
+    ModelVersion,
+    Reply,
+    ReplyStatus,
+    Stage,
+    Turn,
+    utc_now,
+)
 from store import TurnState as State
 from store.switches import read_lost_switches, read_switches
 
@@ -30,7 +42,7 @@ async def _status(settings: Settings) -> None:
         canary = await canary_version(session)
         active = await active_run(session)
         rows = {
-            "running": _running(read_holder(settings.home)),
+            "running": await _running(session, settings),
             "data folder": str(settings.home),
             "mode, policy": f"{switches.mode}, {switches.policy}",
             "live model": live.model if live else f"{settings.base_model} (base)",
@@ -54,10 +66,24 @@ async def _status(settings: Settings) -> None:
         screen.print(f"[yellow]switch:[/] {escape(problem)}", soft_wrap=True, highlight=False)
 
 
-def _running(holder: Holder | None) -> str:
+async def _running(session: AsyncSession, settings: Settings) -> str:
+    if not settings.is_for_one_process:
+        return await _on_duty(session)
+    holder = read_holder(settings.home)
     if holder is None:
         return "no"
     return f"nod {holder.command}, process {holder.pid} {holder.web_url or ''}".strip()
+
+
+async def _on_duty(session: AsyncSession) -> str:
+    """Of several processes the database knows one: the scheduler that works."""
+    holder = await session.scalar(
+        select(Lease.holder).where(Lease.name == SCHEDULER, Lease.expires_at > utc_now())
+    )
+    if holder is None:
+        return "no scheduler; of other processes the database does not know"
+    machine, pid, _ = holder.rsplit(":", 2)
+    return f"a scheduler on {machine}, process {pid}; perhaps others"
 
 
 async def _count(session: AsyncSession, column: object, *where: object) -> int:

@@ -166,6 +166,18 @@ def test_nothing_yet_is_said_in_words(home: Path) -> None:
     assert "smollm2-135m-instruct (base)" in nod("status").output
 
 
+def test_of_several_processes_the_status_names_the_scheduler_that_works(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOD_MODEL_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("NOD_CHROMA_URL", "http://127.0.0.1:9")
+    assert "no scheduler" in nod("status").output
+    with sqlite3.connect(home / "nod.db") as connection:
+        lease = ("scheduler", "shop-2:4711:1a2b3c4d", "2999-01-01 00:00:00")
+        connection.execute("insert into lease (name, holder, expires_at) values (?, ?, ?)", lease)
+    assert "a scheduler on shop-2, process 4711" in nod("status").output
+
+
 def test_no_runs_at_all_are_not_asked_for(home: Path) -> None:
     assert nod("runs", "-n", "0").exit_code == 2
 
