@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from app.outage import is_broken_off, shorten_outage
 from app.settings import Settings
 
 _SECRET_KEY = re.compile("token|password|secret|api_key|authorization|cookie", re.IGNORECASE)
@@ -34,6 +35,7 @@ _CHATTY = (
 
 def set_up_logs(settings: Settings, *, level: str | None = None) -> None:
     """Send our own and the libraries' logs to stderr in one form."""
+    shows_all = (level or settings.log_level) == "debug"
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -52,6 +54,7 @@ def set_up_logs(settings: Settings, *, level: str | None = None) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if shows_all else [shorten_outage]),
                 structlog.processors.format_exc_info,
                 redact,
                 _renderer(is_json=settings.log_json),
@@ -68,12 +71,18 @@ def set_up_logs(settings: Settings, *, level: str | None = None) -> None:
     logging.getLogger("uvicorn.error").addFilter(_is_no_hang_up)
     # It warns at each tick that a run's step takes longer than the pause between two ticks.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+    # At the end it calls what it broke off an error, with a traceback.
+    logging.getLogger("apscheduler.executors.default").addFilter(_is_not_broken_off)
 
 
 def _is_no_hang_up(record: logging.LogRecord) -> bool:
     """A browser that left before its page came: Starlette's middleware calls that an error."""
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, RuntimeError) and str(error) == "No response returned.")
+
+
+def _is_not_broken_off(record: logging.LogRecord) -> bool:
+    return not is_broken_off(record.exc_info)
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

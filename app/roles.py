@@ -19,6 +19,7 @@ import structlog
 from app.model_server import ModelServerError
 from app.nod import Nod
 from app.sample_shop import load_sample_shop
+from app.terminal import describe
 
 if TYPE_CHECKING:  # imported only where there is a token: it takes its time
     from bot.channels.telegram import Telegram
@@ -181,5 +182,5 @@ async def _keep_in_sync(nod: Nod) -> None:
                 await nod.wait_for_models()
             await nod.knowledge.sync()
         except Exception as error:  # the next round may do better, and customers are answered
-            log.warning("knowledge_not_in_sync", error=str(error))
+            log.warning("knowledge_not_in_sync", error=describe(error))
         await asyncio.sleep(SYNC_EVERY_S)

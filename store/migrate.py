@@ -18,9 +18,14 @@ class DatabaseError(RuntimeError):
     """The database cannot be used.
 
     DatabaseError
+    ├── DatabaseAwayError      the server does not answer, or lets nobody in
     ├── DatabaseTooNewError    a newer version of Nod has written it
     └── NoDatabaseError        the file is not a database, or damaged
     """
+
+
+class DatabaseAwayError(DatabaseError):
+    """The server does not answer, or lets nobody in."""
 
 
 class DatabaseTooNewError(DatabaseError):
@@ -35,6 +40,7 @@ async def migrate(url: str) -> None:
     """Run every migration that is missing; safe to call at each start.
 
     Raises:
+        DatabaseAwayError: the server does not answer.
         DatabaseTooNewError: the database knows a migration that this program does not.
         NoDatabaseError: the file is not a database.
     """
@@ -71,6 +77,8 @@ def _refuse_newer(url: URL, script: ScriptDirectory) -> None:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
     except sqlalchemy.exc.DatabaseError as error:
+        if isinstance(error, sqlalchemy.exc.OperationalError) and url.host:
+            raise _away(url, error) from None
         if not isinstance(error.orig, sqlite3.DatabaseError) or not _is_broken(error.orig):
             raise
         raise NoDatabaseError(
@@ -87,6 +95,14 @@ def _refuse_newer(url: URL, script: ScriptDirectory) -> None:
             f"know: it was written by a newer one. Start that version, or restore the backup that "
             f"was made before it ran."
         )
+
+
+def _away(url: URL, error: sqlalchemy.exc.OperationalError) -> DatabaseAwayError:
+    shown = url.render_as_string(hide_password=True)
+    said = str(error.orig).strip().splitlines()[0]
+    return DatabaseAwayError(
+        f"the database {shown} cannot be worked with: {said}. Start it, or correct NOD_DATABASE_URL"
+    )
 
 
 def _is_broken(error: sqlite3.DatabaseError) -> bool:

@@ -1,10 +1,14 @@
 """No secret reaches a log, by whatever way it gets there."""
 
+import asyncio
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.logs import redact, set_up_logs
 from app.settings import Settings
@@ -74,3 +78,63 @@ def test_a_browser_that_left_early_is_no_error_of_ours(
         structlog.reset_defaults()
         logging.getLogger().handlers.clear()
     assert "out of beds" in line
+
+
+AWAY = OperationalError("select secret words", {}, Exception("connection refused\nIs it up?"))
+OURS = ProgrammingError("select secret words", {}, Exception("no such column"))
+
+
+@pytest.mark.parametrize("error", [AWAY, ExceptionGroup("of a stream", [AWAY])])
+@pytest.mark.parametrize("logger", ["ours", "a library's"])
+def test_a_database_that_is_away_is_told_in_a_line_without_a_traceback(
+    logger: str, error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _logs():
+        _log(logger, error)
+        [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["why"] == "OperationalError: connection refused"
+    assert "Traceback" not in line
+    assert "secret words" not in line
+
+
+@pytest.mark.parametrize("error", [OURS, ExceptionGroup("of a stream", [AWAY, OURS])])
+def test_a_fault_of_ours_keeps_its_traceback(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _logs():
+        _log("ours", error)
+        [line] = capsys.readouterr().err.splitlines()
+    assert "Traceback" in line
+
+
+def test_at_debug_an_outage_has_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with _logs(level="debug"):
+        _log("ours", AWAY)
+        [line] = capsys.readouterr().err.splitlines()
+    assert "Traceback" in line
+
+
+def test_a_tick_that_the_end_broke_off_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with _logs():
+        _log("apscheduler.executors.default", asyncio.CancelledError())
+        assert capsys.readouterr().err == ""
+
+
+@contextmanager
+def _logs(level: str | None = None) -> Iterator[None]:
+    set_up_logs(Settings(log_json=True), level=level)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers.clear()
+
+
+def _log(logger: str, error: BaseException) -> None:
+    try:
+        raise error
+    except BaseException:
+        if logger == "ours":
+            structlog.get_logger("bot").exception("nothing_claimed")
+        else:
+            logging.getLogger(logger).exception("Exception in ASGI application\n")

@@ -16,12 +16,20 @@ from sqlalchemy import create_engine
 from store import Base
 from store.migrate import (
     MIGRATIONS,
+    DatabaseAwayError,
     DatabaseTooNewError,
     NoDatabaseError,
     _sync_url,
     migrate,
     migrate_now,
 )
+
+
+async def test_a_server_that_is_away_is_named_with_the_way_out_and_no_password() -> None:
+    with pytest.raises(DatabaseAwayError, match="NOD_DATABASE_URL") as raised:
+        await migrate("postgresql+psycopg://nod:hunter2@127.0.0.1:9/nod")
+    assert "nod:***@127.0.0.1:9/nod" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
 
 
 async def test_the_migrations_make_exactly_the_tables_of_the_models(database_url: str) -> None:
