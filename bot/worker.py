@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
+from openai import OpenAIError
 from sqlalchemy import Integer, Select, and_, bindparam, exists, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -82,7 +83,7 @@ class AnswerWorker(Claimer[Turn]):
         try:
             draft = await self._draft(turn, scene, preview)
         except NoAnswerYetError as error:
-            log.warning("answer_put_off", turn_id=turn.id, attempts=turn.attempts)
+            log.warning("answer_put_off", turn_id=turn.id, attempts=turn.attempts, why=_kind(error))
             await self._put_off(turn, str(error))
             return
         await self._hand_on(
@@ -154,6 +155,19 @@ async def release_claims(session: AsyncSession, owner: str) -> None:
         .where(_UNANSWERED, Turn.state == TurnState.answering, Turn.claimed_by == owner)
         .values(state=TurnState.waiting, claimed_by=None, claimed_until=None)
     )
+
+
+def _kind(error: NoAnswerYetError) -> str:
+    """What kept the model from answering, in a word: what an endpoint says may hold the question.
+
+    A wrong key is `AuthenticationError`, one that nobody listens to `APIConnectionError`.
+    """
+    root: BaseException = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+        if isinstance(root, OpenAIError):
+            break
+    return type(root).__name__
 
 
 async def _type(preview: Preview) -> None:

@@ -1,16 +1,19 @@
 """From a message to a delivered reply."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from bot.phrases import Phrase
 from store import ReplyStatus, Role, Turn, TurnState, Way
 from tests.bot.conftest import Teach
 from tests.bot.running_bot import BASE_MODEL, Bot, assemble, disassemble, eventually
+from tests.loopback import Answering, serving
 
 QUESTION = "How long does delivery of a mattress take?"
 ANSWER = "Delivery takes five working days."
@@ -251,3 +254,23 @@ async def test_what_streams_is_what_is_sent(bot: Bot) -> None:
 
 async def _is(value: bool) -> bool:
     return value
+
+
+async def test_the_log_says_in_a_word_why_an_answer_was_put_off(bot: Bot, tmp_path: Path) -> None:
+    """What the endpoint says of it may hold the question, and stands in the row alone."""
+
+    class Locked(Answering):
+        def do_POST(self) -> None:
+            self.answer(401, json.dumps({"error": {"message": f"no key, but {QUESTION}"}}).encode())
+
+    await bot.switch("mode", "base")
+    with serving(Locked) as url, capture_logs() as logs:
+        locked = await assemble(bot.database, tmp_path / "locked", f"{url}/v1")
+        async with locked.at_work():
+            await locked.hear(QUESTION)
+            await locked.delivered(1)
+        await disassemble(locked)
+    told = [entry for entry in logs if entry["event"] == "answer_put_off"]
+    assert told
+    assert told[0]["why"] == "AuthenticationError"
+    assert QUESTION not in str(told)
