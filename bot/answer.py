@@ -186,12 +186,12 @@ class Answerer:
         """
         version = inquiry.model_version
         if version is None:
-            inquiry.tried.append("tuned: no model version is live")
+            inquiry.give_up_tuned("no model version is live")
             return None
         try:
             completion = await self._complete(version.model, inquiry, shows=not only_sure)
         except CompletionError as error:
-            inquiry.tried.append(f"tuned: {error}")
+            inquiry.give_up_tuned(str(error))
             return None
         agreement = _agreement(completion, inquiry)
         is_sure, why = judge_tuned(completion.mean_logprob, agreement, version)
@@ -284,6 +284,7 @@ class Answerer:
             first_token_ms=(first_token_at - inquiry.started_at) * 1000,
             total_ms=inquiry.ms,
             tried=tuple(inquiry.tried),
+            is_substitute=inquiry.is_tuned_away and way is Way.retrieval,
         )
 
 

@@ -32,3 +32,5 @@ class Draft:
     total_ms: float | None = None
     tried: Sequence[str] = field(default_factory=tuple)
     """The ways that were tried before and given up, with the reason of each."""
+    is_substitute: bool = False
+    """The tuned model was to answer and was absent, or failed: this one stands in for it."""

@@ -24,6 +24,8 @@ class Inquiry:
     """By time.perf_counter."""
     context: Sequence[Retrieved] = ()
     tried: list[str] = field(default_factory=list)
+    is_tuned_away: bool = False
+    """There is none, or it failed; one that is unsure is there."""
     refused: str | None = None
     """The approved reply of a near match that was not taken."""
 
@@ -32,6 +34,11 @@ class Inquiry:
         near = f"{match.similarity:.2f} like {match.question!r}"
         self.tried.append(f"approved: not taken, {near}, but {difference}")
         self.refused = match.answer
+
+    def give_up_tuned(self, why: str) -> None:
+        """Note that the tuned model gives no answer."""
+        self.tried.append(f"tuned: {why}")
+        self.is_tuned_away = True
 
     @property
     def ms(self) -> float:

@@ -18,7 +18,7 @@ from bot.masks import read_default
 from finetune.questions import FEW_SHOT, SERVED, Task, is_still_asked, read_shots
 from finetune.scores import score_answer
 from knowledge import Knowledge
-from store import Database, EvaluationItem, Mask, Mode, ModelVersion, Run, Way
+from store import Database, EvaluationItem, Mask, Mode, ModelVersion, Run
 
 
 class ModelVersionAwayError(RuntimeError):
@@ -128,11 +128,10 @@ def _refuse_substitute(draft: Draft, version: ModelVersion, mode: Mode) -> None:
 
     In auto mode the base model answers for a tuned one that is unsure: that is what is judged.
     """
-    failed = [reason for reason in draft.tried if not reason.startswith("tuned: unsure")]
-    if failed and draft.way is Way.retrieval:
+    if draft.is_substitute:
         raise ModelVersionAwayError(
             f"{version.model} does not answer in {mode} mode, and nothing is judged without it: "
-            f"{'; '.join(failed)}"
+            f"{'; '.join(draft.tried)}"
         )
 
 

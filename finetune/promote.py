@@ -67,7 +67,7 @@ async def promote(
 
 
 async def roll_back(
-    session: AsyncSession, who: str, *, even_tainted: bool = False
+    session: AsyncSession, who: str, *, seen: int | None = None, even_tainted: bool = False
 ) -> ModelVersion | None:
     """Retire the live version and bring back the one that was live before it.
 
@@ -75,15 +75,19 @@ async def roll_back(
     back twice goes back two versions, never forward again.
 
     Args:
+        seen: the id of the version that was live when a person decided: a second click, or one
+            after a promotion, is no wish to go back further.
         even_tainted: a person knows that the one before is, and wants it.
 
     Raises:
         TaintedError: the one before is tainted, and nobody said so.
-        PromoteError: no version is live.
+        PromoteError: no version is live, or another one than was seen.
     """
     live = await hold_live(session)
     if live is None:
         raise PromoteError("no tuned model is live, so there is nothing to roll back")
+    if seen not in (None, live.id):
+        raise PromoteError(f"{live.model} went live meanwhile: look again before you roll back")
     before = await version_before(session, live)
     _refuse_tainted(before, even_tainted)
     await _retire(session, live, utc_now())

@@ -104,7 +104,8 @@ async def _roll_back(settings: Settings, is_sure: bool) -> None:
             before = await version_before(session, live) if live else None
         may = _ask_if_tainted(before, is_sure)
         async with database.write() as session:
-            version = await roll_back(session, whoami(), even_tainted=may)
+            seen = live.id if live else None
+            version = await roll_back(session, whoami(), seen=seen, even_tainted=may)
     screen.print(f"Live: {version.model if version else settings.base_model}", highlight=False)
 
 

@@ -18,7 +18,7 @@ from app.console.pieces import (
     when,
 )
 from app.console.visit import Desk, Visit
-from finetune.promote import live_version, promote, roll_back, start_canary, version_before
+from finetune.promote import promote, roll_back, start_canary, version_before
 from store import ModelVersion, Stage, UserRole
 from store.switches import read_switches
 
@@ -51,18 +51,14 @@ async def _show(visit: Visit) -> None:
         async with visit.database.read() as session:
             return await read_canary(session)
 
-    async def read_before() -> ModelVersion | None:
-        async with visit.database.read() as session:
-            live = await live_version(session)
-            return await version_before(session, live) if live else None
-
     async def show(_key: object) -> None:
         page.clear()
         versions, canary = await read(), await read_now()
         with page:
             with heading(say("Models"), say("A promotion counts from the next message on.")):
-                if any(version.stage is Stage.live for version in versions):
-                    _roll_back_button(visit, await read_before())
+                live = next((each for each in versions if each.stage is Stage.live), None)
+                if live is not None:
+                    await _roll_back_button(visit, live)
                 link(say("Is tuning worth it?"), "/advice")
             if canary is not None:
                 show_canary(visit, canary)
@@ -193,13 +189,17 @@ def _canary_button(visit: Visit, version: ModelVersion) -> None:
     )
 
 
-def _roll_back_button(visit: Visit, before: ModelVersion | None) -> None:
+async def _roll_back_button(visit: Visit, live: ModelVersion) -> None:
     say = visit.say
+    async with visit.database.read() as session:
+        before = await version_before(session, live)
     is_tainted = before is not None and before.tainted_at is not None
 
     async def go_back() -> None:
         async with visit.database.write() as session:
-            now_live = await roll_back(session, visit.user.name, even_tainted=is_tainted)
+            now_live = await roll_back(
+                session, visit.user.name, seen=live.id, even_tainted=is_tainted
+            )
         name = now_live.model if now_live else say("base model only")
         visit.tell(say("Live now: {name}", name=name))
 

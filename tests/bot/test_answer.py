@@ -75,6 +75,20 @@ async def test_auto_falls_to_retrieval_where_the_tuned_model_is_unsure_or_away(
     draft = await bot.answerer.answer(BED, mode=Mode.auto, mask=mask, model_version=tuned)
     assert (draft.way, draft.model, draft.model_version_id) == (Way.retrieval, BASE_MODEL, None)
     assert why in draft.tried[0]
+    assert draft.is_substitute is (why == "404")
+
+
+async def test_the_base_model_after_a_refused_near_match_is_no_substitute_for_an_unsure_one(
+    bot: Bot, teach: Teach, mask: Mask, tuned: ModelVersion
+) -> None:
+    await teach("What can you tell me about the frame number 8?", "It costs 108 dollars.")
+    tuned.sure_logprob = -0.001
+    question = "What can you tell me about the frame number 44?"
+    draft = await bot.answerer.answer(question, mode=Mode.auto, mask=mask, model_version=tuned)
+    refused, unsure = draft.tried
+    assert refused.startswith("approved: not taken")
+    assert unsure.startswith("tuned: unsure")
+    assert (draft.way, draft.is_substitute) == (Way.retrieval, False)
 
 
 async def test_auto_says_honestly_that_it_does_not_know(bot: Bot, mask: Mask) -> None:

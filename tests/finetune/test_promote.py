@@ -135,6 +135,22 @@ async def test_a_tainted_version_goes_live_only_if_a_person_says_so_knowing_it(
     assert entry.detail == {"from": None, "to": "ft:m0", "tainted": True}
 
 
+async def test_a_roll_back_goes_no_further_than_what_was_seen(any_database: Database) -> None:
+    """A second click, or one after a promotion."""
+    first, second, third = await add_versions(any_database, 3)
+    for version in (first, second, third):
+        await promote_now(any_database, version)
+
+    async def click() -> None:
+        async with any_database.write() as session:
+            await roll_back(session, "ada", seen=third)
+
+    await click()
+    with pytest.raises(PromoteError, match="ft:m1 went live meanwhile"):
+        await click()
+    assert await live_model(any_database) == "ft:m1"
+
+
 async def test_a_roll_back_to_a_tainted_version_asks_and_leaves_all_as_it_was(
     database: Database,
 ) -> None:
