@@ -93,7 +93,8 @@ def make_app(settings: Settings) -> FastAPI:
         rooms.engine.close()
         database.close()
 
-    app = FastAPI(title="modelserver", version="1", lifespan=live)
+    # No redirects: a name that ends in a slash is a name, and there is no such thing.
+    app = FastAPI(title="modelserver", version="1", lifespan=live, redirect_slashes=False)
     app.state.rooms = rooms
     app.state.max_file_bytes = settings.max_file_mb << 20
     handle_errors(app)

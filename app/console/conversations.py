@@ -142,10 +142,14 @@ async def _show_one(visit: Visit) -> None:
     is_open: list[bool] = []
     hand_over = box("last")  # put beside the button that sends: the page opens at its end
 
-    async def show(talk: Talk) -> None:
+    async def show(talk: Talk | None) -> None:
         head.clear()
         turns.clear()
         hand_over.clear()
+        if talk is None:  # forgotten while it was open
+            with head:
+                empty("search_off", visit.say("There is no such conversation"))
+            return
         with head:
             _show_head(visit, talk)
         with turns:

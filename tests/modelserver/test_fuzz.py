@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests.modelserver.training_jobs import BASE
@@ -112,9 +112,11 @@ def test_any_bytes_are_answered_or_explained(http: Any, path: str) -> None:
 @given(name=st.text(min_size=1, max_size=20), query=st.text(max_size=20), limit=st.integers())
 @example(name="../../../etc/passwd", query="null", limit=0)
 @example(name="..", query="", limit=10**30)
+@example(name="/", query="", limit=0)
 def test_any_path_and_query_is_answered_or_explained(
     modelserver_url: str, name: str, query: str, limit: int
 ) -> None:
+    assume(name != ".")  # the client leaves it out of the path
     part = quote(name, safe="")
     with httpx2.Client(base_url=modelserver_url, timeout=30) as http:
         for path in (f"/files/{part}", f"/files/{part}/content", f"/models/{part}"):

@@ -79,6 +79,7 @@ async def test_a_persons_answer_that_cannot_be_sent_stays_to_be_sent_again(
     await answer.press("Control+Enter")
     await expect(page.locator(".q-notification.bad")).to_be_visible()
     await expect(answer).to_have_value("We do, by the Friday boat.")
+    await expect(page.get_by_text("There is no such conversation")).to_be_visible()
 
 
 async def test_what_is_being_written_is_there_again_when_the_page_comes_back(
