@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import Database, Run, utc_now
+from store.whole import see_through
 
 APART = timedelta(minutes=1)
 """So far the clocks of two machines may lie apart. What was written with one that was further ahead
@@ -69,10 +70,13 @@ class Claim:
 
     @asynccontextmanager
     async def keep(self, run: Run) -> AsyncIterator[None]:
-        """Renew the claim while the block works."""
+        """Renew the claim while the block works; where it is broken off, give the claim back."""
         renewing = asyncio.create_task(self._renew(run.id))
         try:
             yield
+        except asyncio.CancelledError:  # this process ends: another one need not wait
+            await see_through(self._give_back(run.id))
+            raise
         finally:
             renewing.cancel()
             with suppress(asyncio.CancelledError):
@@ -92,6 +96,15 @@ class Claim:
         )
         if settled is None:
             raise ClaimLostError(f"run {run.id} is no longer ours")
+
+    async def _give_back(self, run_id: int) -> None:
+        with suppress(OSError, SQLAlchemyError):  # then it lapses
+            async with self._database.write() as session:
+                await session.execute(
+                    update(Run)
+                    .where(Run.id == run_id, Run.claimed_by == self._holder)
+                    .values(claimed_by=None, claimed_until=None)
+                )
 
     async def _renew(self, run_id: int) -> None:
         while True:

@@ -35,6 +35,27 @@ async def test_a_database_that_fails_for_a_moment_costs_nobody_the_claim(
     assert await other.take() is not None
 
 
+async def test_a_step_that_is_broken_off_by_the_end_gives_the_claim_back(
+    any_database: Database,
+) -> None:
+    await request(any_database)
+    ours, other = Claim(any_database, "ours", 60), Claim(any_database, "other", 60)
+    run = await ours.take()
+    assert run is not None
+
+    async def work() -> None:
+        async with ours.keep(run):
+            await asyncio.sleep(60)
+
+    working = asyncio.create_task(work())
+    await asyncio.sleep(0.1)
+    assert await other.take() is None
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert await other.take() is not None
+
+
 def fail_first(database: Database) -> object:
     write, failed = database.write, False
 
