@@ -61,13 +61,13 @@ def test_a_wrong_setting_is_named_in_one_line_with_exit_code_2(
     assert "Traceback" not in result.output
 
 
-def test_an_error_of_a_library_is_told_without_its_traceback(
+def test_a_database_that_is_away_is_told_with_the_way_out_and_no_traceback(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOD_DATABASE_URL", "postgresql+psycopg://nobody:hunter2@127.0.0.1:9/none")
     result = nod("mode")
     assert result.exit_code == 1
-    assert "OperationalError" in result.output
+    assert "Connection refused. Start it, or correct NOD_DATABASE_URL" in result.output
     assert "Traceback" not in result.output
     assert "hunter2" not in result.output
 
