@@ -112,7 +112,7 @@ class Supervisor:
             self._waits.forget(job["id"])
         except (*PASSING, NotServedYetError) as error:
             self._put_off(job, error)
-        except Exception:
+        except Exception:  # a fault of ours ends the job, and no other
             log.exception("job %s could not be moved on", job["id"])
             self._give_up(job)
         self.wake()

@@ -39,7 +39,7 @@ class HeldDrafts:
             except TelegramError as error:
                 log.warning("reviewers_not_reached", error=str(error))
                 await asyncio.sleep(_wait_s(error))
-            except Exception:
+            except Exception:  # nobody would begin it again
                 log.exception("reviewers_not_told")
             await self._bell.wait()
 

@@ -14,16 +14,23 @@ from tests.bot.telegram_server import TelegramServer
 from tests.bot.verdicts import QUESTION, judge, put_held, undo
 
 
-async def test_a_command_is_not_sent_to_the_customer_as_an_edit(
-    bot: Bot, telegram: Telegram, server: TelegramServer
+async def ask_for_an_edit(
+    bot: Bot, server: TelegramServer, role: UserRole = UserRole.reviewer
 ) -> None:
+    """A customer asks, and the reviewer presses Edit."""
     await bot.switch("mode", "base")
     await bot.switch("policy", "hold")
-    await add_user(bot, UserRole.operator)
+    await add_user(bot, role)
     server.write(QUESTION)
     await written(server, 1, REVIEWER)
     server.press("Edit", sender=REVIEWER)
     await written(server, 2, REVIEWER)
+
+
+async def test_a_command_is_not_sent_to_the_customer_as_an_edit(
+    bot: Bot, telegram: Telegram, server: TelegramServer
+) -> None:
+    await ask_for_an_edit(bot, server, UserRole.operator)
     server.write("/mode", chat_id=REVIEWER)
     assert (await written(server, 3, REVIEWER))[2].startswith("The mode is base.")
     server.write("Five days.", chat_id=REVIEWER)
@@ -84,17 +91,6 @@ async def test_a_second_verdict_is_told_who_was_faster(
 
     await eventually(both_answered)
     assert "rita has rejected this reply already" in server.called("answerCallbackQuery")[1]["text"]
-
-
-async def ask_for_an_edit(bot: Bot, server: TelegramServer) -> None:
-    """A customer asks, and the reviewer presses Edit."""
-    await bot.switch("mode", "base")
-    await bot.switch("policy", "hold")
-    await add_user(bot, UserRole.reviewer)
-    server.write(QUESTION)
-    await written(server, 1, REVIEWER)
-    server.press("Edit", sender=REVIEWER)
-    await written(server, 2, REVIEWER)
 
 
 async def heard(bot: Bot) -> list[str]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +65,9 @@ async def test_one_conversation_is_answered_in_order_and_many_at_once(bot_anywhe
         assert mine == [reply.id for reply in replies]
 
 
-async def test_what_comes_while_it_works_needs_no_looking_for(
-    bot_anywhere: Bot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bot = bot_anywhere
+@asynccontextmanager
+async def at_work_without_looking(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """It does what it is handed, and finds nothing by itself."""
 
     async def finds_nothing(_room: int) -> list[Any]:
         return []
@@ -75,6 +76,14 @@ async def test_what_comes_while_it_works_needs_no_looking_for(
     monkeypatch.setattr(bot.outbox, "_claim", finds_nothing)
     async with bot.at_work():
         await eventually(lambda: _is(bot.worker._is_running and bot.outbox._is_running))
+        yield
+
+
+async def test_what_comes_while_it_works_needs_no_looking_for(
+    bot_anywhere: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = bot_anywhere
+    async with at_work_without_looking(bot, monkeypatch):
         await asyncio.gather(*(bot.hear("Hello?", address=f"customer {i}") for i in range(8)))
         await bot.delivered(8)
 
@@ -84,14 +93,7 @@ async def test_a_message_whose_receiver_is_cancelled_is_stored_and_begun_at_once
 ) -> None:
     """As when a browser closes the connection in the middle of it."""
     bot = bot_anywhere
-
-    async def finds_nothing(_room: int) -> list[Any]:
-        return []
-
-    monkeypatch.setattr(bot.worker, "_claim", finds_nothing)
-    monkeypatch.setattr(bot.outbox, "_claim", finds_nothing)
-    async with bot.at_work():
-        await eventually(lambda: _is(bot.worker._is_running and bot.outbox._is_running))
+    async with at_work_without_looking(bot, monkeypatch):
         receiving = asyncio.create_task(bot.hear("Hello?"))
         await asyncio.sleep(0)
         receiving.cancel()
