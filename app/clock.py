@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cron import CronError, read_cron
-from app.lease import APART
 from store import Database, Run, Setting, utc_now
+from store.base import CLOCKS_APART
 from store.switches import read_switches
 
 LATE = timedelta(hours=12)
@@ -48,7 +48,7 @@ class Clock:
             await self._note(cron, now)
             return None
         since = datetime.fromisoformat(heeded.value["at"])
-        if since > now + APART:  # the clock was wrong, or is
+        if since > now + CLOCKS_APART:  # the clock was wrong, or is
             await self._note(cron, now)
             return None
         return self._last_between(max(since, now - LATE), now)
@@ -84,7 +84,9 @@ class Clock:
 
 async def has_begun(session: AsyncSession, due_at: datetime) -> bool:
     """Whether the run of this time is there, and only the note that it was heeded is not."""
-    by_clock = select(Run.id).where(Run.trigger == "schedule", Run.created_at >= due_at - APART)
+    by_clock = select(Run.id).where(
+        Run.trigger == "schedule", Run.created_at >= due_at - CLOCKS_APART
+    )
     return await session.scalar(by_clock.limit(1)) is not None
 
 

@@ -79,9 +79,8 @@ def refuse_stranger(home: Path) -> None:
         HomeError: it holds something, and nothing of Nod's.
     """
     names = {path.name for path in home.iterdir()} if home.is_dir() else set()
-    seen = {
-        name for name in names if not name.startswith(".")
-    }  # a home's hidden files tell nothing
+    # A person's hidden files tell nothing.
+    seen = {name for name in names if not name.startswith(".")}
     strangers = seen - LAID_THERE
     if strangers and not names & OURS:
         raise HomeError(

@@ -6,12 +6,10 @@ from sqlalchemy import delete, or_, update
 from sqlalchemy.exc import IntegrityError
 
 from store import Database, Lease, utc_now
+from store.base import CLOCKS_APART
 
 SCHEDULER = "scheduler"
 """The duty of the scheduler that works."""
-APART = timedelta(minutes=1)
-"""So far the clocks of two machines may lie apart. A lease from one that was further ahead, before
-it was set right, holds nobody up."""
 
 
 class Duty:
@@ -52,7 +50,7 @@ class Duty:
                     or_(
                         Lease.holder == self._holder,
                         Lease.expires_at <= now,
-                        Lease.expires_at > now + self._lease + APART,
+                        Lease.expires_at > now + self._lease + CLOCKS_APART,
                     ),
                 )
                 .values(holder=self._holder, expires_at=now + self._lease)

@@ -100,11 +100,11 @@ class Scheduler:
         """A database that starts beside us, or is locked, is waited for."""
         for failures in itertools.count(1):
             try:
-                return await self._keep_duty()
+                await self._keep_duty()
+                return
             except (OSError, SQLAlchemyError) as error:
                 log.warning("scheduler_waits_for_database", error=type(error).__name__)
                 await asyncio.sleep(back_off_s(failures, first_s=FIRST_WAIT_S, most_s=LEASE_S))
-        return None
 
     async def _keep_duty(self) -> None:
         is_on_duty = await self._duty.take()

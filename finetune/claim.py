@@ -18,12 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import Database, Run, utc_now
+from store.base import CLOCKS_APART
 from store.whole import see_through
 
-APART = timedelta(minutes=1)
-"""So far the clocks of two machines may lie apart. What was written with one that was further ahead
-holds nobody up once it is set right."""
-LONGEST_WAIT = timedelta(hours=1) + APART
+LONGEST_WAIT = timedelta(hours=1) + CLOCKS_APART
 """A provider may ask for an hour; no run waits longer."""
 
 log = structlog.get_logger(__name__)
@@ -57,7 +55,7 @@ class Claim:
                     or_(
                         Run.claimed_until.is_(None),
                         Run.claimed_until < now,
-                        Run.claimed_until > now + self._lease + APART,
+                        Run.claimed_until > now + self._lease + CLOCKS_APART,
                         Run.claimed_by == self._holder,  # our own, from before a crash
                     ),
                 )

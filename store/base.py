@@ -1,6 +1,6 @@
 """What every row has: the declarative base, UTC times and JSON."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,11 @@ mark or a page that names it would mean another row."""
 def utc_now() -> datetime:
     """The present, aware and in UTC."""
     return datetime.now(UTC)
+
+
+CLOCKS_APART = timedelta(minutes=1)
+"""So far the clocks of two machines may lie apart. What was written with one that was further ahead
+holds nobody up once it is set right."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

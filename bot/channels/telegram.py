@@ -23,12 +23,11 @@ from telegram.error import (
     Conflict,
     Forbidden,
     InvalidToken,
-    RetryAfter,
     TelegramError,
 )
 from telegram.request import HTTPXRequest
 
-from bot.channels.telegram_delivery import TelegramChannel
+from bot.channels.telegram_delivery import TelegramChannel, flood_wait_s
 from bot.channels.telegram_held import HeldDrafts
 from bot.channels.telegram_operators import answer_operator
 from bot.channels.telegram_review import TelegramReview
@@ -205,8 +204,4 @@ def _wait_s(error: Exception, failures: int) -> float:
         log.error("telegram_conflict", why="another program reads the same bot's updates; stop it")
         return CONFLICT_WAIT_S
     log.warning("updates_not_read", error=type(error).__name__, failures=failures)
-    wait_s = back_off_s(failures, first_s=0.5, most_s=30)
-    if isinstance(error, RetryAfter):
-        wait = error.retry_after
-        wait_s += wait if isinstance(wait, int) else wait.total_seconds()
-    return wait_s
+    return back_off_s(failures, first_s=0.5, most_s=30) + flood_wait_s(error)

@@ -95,15 +95,21 @@ def refusals_explained() -> Iterator[None]:
     try:
         yield
     except RetryAfter as error:
-        wait = error.retry_after
-        wait_s = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
-        raise TransientDeliveryError(str(error), retry_after_s=wait_s) from error
+        raise TransientDeliveryError(str(error), retry_after_s=flood_wait_s(error)) from error
     except (Forbidden, ChatMigrated, BadRequest) as error:  # blocked, moved, no such chat
         raise PermanentDeliveryError(str(error)) from error
     except NetworkError as error:  # time-outs too
         raise TransientDeliveryError(str(error)) from error
     except TelegramError as error:
         raise TransientDeliveryError(str(error)) from error
+
+
+def flood_wait_s(error: Exception) -> float:
+    """As long as Telegram wants to be left alone, in seconds."""
+    if not isinstance(error, RetryAfter):
+        return 0.0
+    wait = error.retry_after  # python-telegram-bot gives either, by its environment
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
 
 
 def _cite(outgoing: Outgoing) -> str:

@@ -5,14 +5,14 @@ a draft that is held again is told again.
 """
 
 import asyncio
-from datetime import timedelta
 
 import structlog
 from sqlalchemy import Select, select, update
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup
-from telegram.error import BadRequest, Forbidden, RetryAfter, TelegramError
+from telegram.error import BadRequest, Forbidden, TelegramError
 
 from bot.bell import Bell
+from bot.channels.telegram_delivery import flood_wait_s
 from store import Database, Reply, ReplyStatus, Turn, User, utc_now
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class HeldDrafts:
                 await self._announce()
             except TelegramError as error:
                 log.warning("reviewers_not_reached", error=str(error))
-                await asyncio.sleep(_wait_s(error))
+                await asyncio.sleep(flood_wait_s(error))
             except Exception:  # nobody would begin it again
                 log.exception("reviewers_not_told")
             await self._bell.wait()
@@ -77,14 +77,6 @@ def _buttons(reply: Reply) -> InlineKeyboardMarkup:
 def stamp(reply: Reply) -> int:
     """Tells a reply from another one with its id: in a database that came back from a backup."""
     return int(reply.created_at.timestamp())
-
-
-def _wait_s(error: TelegramError) -> float:
-    """As long as Telegram wants to be left alone."""
-    if not isinstance(error, RetryAfter):
-        return 0.0
-    wait = error.retry_after
-    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
 
 
 _HELD = (
